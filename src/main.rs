@@ -1,0 +1,2 @@
+//! The `recover` binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The entry points for building, testing and measuring `recover`.
+fn main() {}

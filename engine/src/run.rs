@@ -1,0 +1,813 @@
+//! One run as a pure protocol: what is to be done now, and what came of it. Time is an input.
+//!
+//! Records gather in a batch and are committed before anything else is asked for, so the outcome of one step and the
+//! intent of the next are one durable commit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::effect::{Doing, Outcome, Reason, Redo, Told};
+use crate::entry::{BadEntry, Entry, Header};
+use crate::id::{Key, Millis, RunId};
+use crate::json::Json;
+use crate::ledger::Consumed;
+use crate::machine::Machine;
+use crate::position::{Charter, IllegalRecord, Open, Phase, Position};
+use crate::record::{
+    Answered, Asked, Attempt, CancelRequested, Evidence, Fenced, Intent, Record, Resolved, Resulted, Waiting,
+};
+use crate::scenario::{Choice, Ending, Illegal, Input, Next, Question, Verdict};
+use crate::world::{Act, FenceRaised, Performed, Probed, Request, Seen, Unwilling, Wish};
+
+/// A run cannot go on: a bug, or a history that is not ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// A record would be illegal.
+    #[error(transparent)]
+    Record(#[from] IllegalRecord),
+    /// The machine does not take what the history says.
+    #[error(transparent)]
+    Machine(#[from] Illegal),
+    /// A record cannot be encoded or decoded.
+    #[error(transparent)]
+    Entry(#[from] BadEntry),
+    /// The machine and the record disagree about the state.
+    #[error("record {seq} says state {recorded}, the machine is in {machine}")]
+    Diverged {
+        /// The record.
+        seq: u32,
+        /// What the history says.
+        recorded: String,
+        /// What the machine says.
+        machine: String,
+    },
+    /// A payload has another shape.
+    #[error("record {seq} cannot be read: {why}")]
+    Payload {
+        /// The record.
+        seq: u32,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Why a run stopped, closed or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It ended.
+    Closed(Ending),
+    /// It may or may not have been applied; a person must say.
+    InDoubt {
+        /// The step.
+        step: String,
+        /// What is not known.
+        why: String,
+    },
+    /// A person must decide, and here nobody waits for them.
+    Asked {
+        /// The number of the record that asks.
+        seq: u32,
+        /// The question.
+        question: Question,
+        /// When it expires.
+        deadline: Millis,
+    },
+    /// It was told to stop at a boundary.
+    Interrupted,
+}
+
+/// What is to be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make these records durable, then call [`Run::committed`].
+    Commit(Vec<Entry>),
+    /// Apply the effect, then call [`Run::performed`].
+    Perform(Act),
+    /// Raise the effect's fence, then call [`Run::fenced`].
+    Fence(Act),
+    /// Probe for the effect, then call [`Run::probed`].
+    Probe(Act),
+    /// Wait until then or a request; call [`Run::request`] for a request.
+    Wait(Millis),
+    /// Wait for a person until then; call [`Run::request`] for a request.
+    WaitForPerson(Millis),
+    /// Tell the client; already durable.
+    Reply(u64, Result<(), Unwilling>),
+    /// Nothing more.
+    Stop(Stop),
+}
+
+/// What is known about the open intent in this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// The attempt is to be made; nothing of it was yet.
+    Fresh,
+    /// A crash, a time-out or a lost reply: the policy decides.
+    Unknown(String),
+    /// The probe found nothing; a fence is needed before that is believed.
+    ToFence,
+    /// To be probed (again).
+    ToProbe,
+    /// The fence could not be raised or the probe could not tell.
+    Stuck(String),
+}
+
+/// One run.
+pub struct Run {
+    machine: Box<dyn Machine>,
+    position: Position,
+    actor: Arc<str>,
+    target: Arc<str>,
+    subject: Arc<str>,
+    batch: Vec<Entry>,
+    replies: Vec<(u64, Result<(), Unwilling>)>,
+    ready_replies: VecDeque<(u64, Result<(), Unwilling>)>,
+    doubt: Doubt,
+    interrupted: bool,
+    cancel: Option<Request>,
+    resumed: bool,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("position", &self.position).field("doubt", &self.doubt).finish_non_exhaustive()
+    }
+}
+
+/// Doubles with every attempt, from one second to one minute. Milliseconds.
+fn backoff_ms(attempt: u32) -> u64 {
+    1000_u64.saturating_mul(1 << attempt.saturating_sub(2).min(6)).min(60_000)
+}
+
+impl Run {
+    /// A run that begins now. Its first record is in the batch.
+    ///
+    /// # Errors
+    /// If the charter does not fit the machine or the record cannot be encoded.
+    pub fn begin(
+        id: RunId,
+        now: Millis,
+        actor: Arc<str>,
+        charter: Arc<Charter>,
+        machine: Box<dyn Machine>,
+    ) -> Result<Self, RunError> {
+        let key = Key::subject(&charter.begun.subject);
+        let header = Header {
+            run: id,
+            seq: 1,
+            kind: crate::entry::Kind::Begun,
+            latch: crate::entry::Latch::Claim,
+            key,
+            at: now,
+            prev: crate::id::Digest::ZERO,
+        };
+        let payload = Json::of(&charter.begun);
+        let entry = Entry::encode(header, &actor, payload.as_str())?;
+        let position = Position::begin(&header, entry.hash(), charter)?;
+        let mut run = Self::at(position, machine, actor, false);
+        run.agree()?;
+        run.batch.push(entry);
+        Ok(run)
+    }
+
+    /// A run that goes on where its records end.
+    ///
+    /// # Errors
+    /// If the records are not a legal history, or not one of this machine's.
+    pub fn resume(
+        entries: &[Entry],
+        charter: Arc<Charter>,
+        mut machine: Box<dyn Machine>,
+        actor: Arc<str>,
+    ) -> Result<Self, RunError> {
+        let (first, rest) = entries.split_first().ok_or(BadEntry::Short)?;
+        let mut position = Position::begin(first.header(), first.hash(), charter)?;
+        for entry in rest {
+            let header = entry.header();
+            let record = Record::parse(header.kind, entry.payload())
+                .map_err(|e| RunError::Payload { seq: header.seq, why: e.to_string() })?;
+            let step = open_step(&position);
+            position.advance(header, entry.hash(), &record)?;
+            if let Some(input) = input_of(&record) {
+                machine.apply(&step, &input)?;
+            }
+        }
+        let mut run = Self::at(position, machine, actor, true);
+        run.agree()?;
+        if let Phase::Open(open) = &run.position.phase {
+            run.doubt = match (&open.doubt, open.fenced) {
+                _ if open.attempts > 1 && run.surely_failed(open) => Doubt::Fresh,
+                (_, true) => Doubt::ToProbe,
+                _ => Doubt::Unknown("the process ended before the outcome was journaled".into()),
+            };
+        }
+        Ok(run)
+    }
+
+    /// Whether the records say that the last attempt surely failed and the next has not begun. They cannot: an attempt's
+    /// record is durable before the attempt, so after a crash it may have been made.
+    #[expect(clippy::unused_self, reason = "kept as the place where the argument stands")]
+    const fn surely_failed(&self, _open: &Open) -> bool {
+        false
+    }
+
+    fn at(position: Position, machine: Box<dyn Machine>, actor: Arc<str>, resumed: bool) -> Self {
+        Self {
+            target: position.charter.begun.target.as_str().into(),
+            subject: position.charter.begun.subject.as_str().into(),
+            machine,
+            position,
+            actor,
+            batch: Vec::with_capacity(2),
+            replies: Vec::new(),
+            ready_replies: VecDeque::new(),
+            doubt: Doubt::Fresh,
+            interrupted: false,
+            cancel: None,
+            resumed,
+        }
+    }
+
+    /// Where the run is, records not yet committed included.
+    #[must_use]
+    pub const fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn machine(&self) -> &dyn Machine {
+        &*self.machine
+    }
+
+    fn agree(&self) -> Result<(), RunError> {
+        if self.machine.state() == self.position.state {
+            Ok(())
+        } else {
+            Err(RunError::Diverged {
+                seq: self.position.seq,
+                recorded: self.position.state.clone(),
+                machine: self.machine.state().to_owned(),
+            })
+        }
+    }
+
+    fn push(&mut self, now: Millis, actor: &Arc<str>, record: &Record) -> Result<(), RunError> {
+        let (latch, key) = self.position.latch(record);
+        let header = Header {
+            run: self.position.run,
+            seq: self.position.seq + 1,
+            kind: record.kind(),
+            latch,
+            key,
+            at: now,
+            prev: self.position.head,
+        };
+        let entry = Entry::encode(header, actor, record.payload().as_str())?;
+        self.position.advance(entry.header(), entry.hash(), record)?;
+        self.batch.push(entry);
+        Ok(())
+    }
+
+    /// Feeds the machine, then journals the record that `make` gives for the state it led to.
+    fn feed(
+        &mut self,
+        now: Millis,
+        actor: &Arc<str>,
+        input: &Input<Told>,
+        make: impl FnOnce(String) -> Record,
+    ) -> Result<(), RunError> {
+        let mut machine = self.machine.boxed_clone();
+        machine.apply(&open_step(&self.position), input)?;
+        let record = make(machine.state().to_owned());
+        self.push(now, actor, &record)?;
+        self.machine = machine;
+        self.doubt = Doubt::Fresh;
+        self.agree()
+    }
+
+    /// What is to be done now. `effects` tells what other runs of this journal consumed.
+    ///
+    /// # Errors
+    /// [`RunError`]: the run must not go on in this process.
+    pub fn next(&mut self, now: Millis, effects: &dyn Fn(Key) -> Option<Consumed>) -> Result<Action, RunError> {
+        loop {
+            if let Some((id, reply)) = self.ready_replies.pop_front() {
+                return Ok(Action::Reply(id, reply));
+            }
+            let action = match self.position.phase.clone() {
+                Phase::Closed(ending) => Some(Action::Stop(Stop::Closed(*ending))),
+                Phase::Ready => self.ready(now, effects)?,
+                Phase::Open(open) => self.open(now, &open)?,
+                Phase::Waiting { until } if self.pending_stop() => self.leave(now, until)?,
+                Phase::Waiting { until } if now < until => Some(Action::Wait(until)),
+                Phase::Waiting { .. } => {
+                    self.expire(now, "elapsed")?;
+                    None
+                }
+                Phase::Asked { asked, .. } if self.pending_stop() => self.leave(now, asked.deadline)?,
+                Phase::Asked { asked, .. } if now < asked.deadline => Some(Action::WaitForPerson(asked.deadline)),
+                Phase::Asked { .. } => {
+                    self.expire(now, "expired")?;
+                    None
+                }
+            };
+            match action {
+                None => {}
+                // Nothing leaves this protocol before what led to it is durable.
+                Some(action) if self.batch.is_empty() => return Ok(action),
+                Some(_) => return Ok(Action::Commit(std::mem::take(&mut self.batch))),
+            }
+        }
+    }
+
+    const fn pending_stop(&self) -> bool {
+        self.interrupted || self.cancel.is_some()
+    }
+
+    /// The batch is durable.
+    pub fn committed(&mut self) {
+        self.ready_replies.extend(self.replies.drain(..));
+    }
+
+    /// What the shell must do when nobody waits for people: the question, as a stop.
+    #[must_use]
+    pub fn stop_at_question(&self) -> Option<Stop> {
+        match &self.position.phase {
+            Phase::Asked { seq, asked } => {
+                Some(Stop::Asked { seq: *seq, question: asked.question.clone(), deadline: asked.deadline })
+            }
+            Phase::Ready | Phase::Open(_) | Phase::Waiting { .. } | Phase::Closed(_) => None,
+        }
+    }
+
+    fn leave(&mut self, now: Millis, _until: Millis) -> Result<Option<Action>, RunError> {
+        if let Some(request) = self.cancel.take() {
+            self.cancel_now(now, request)?;
+            return Ok(None);
+        }
+        Ok(Some(Action::Stop(Stop::Interrupted)))
+    }
+
+    fn cancel_now(&mut self, now: Millis, request: Request) -> Result<(), RunError> {
+        let Wish::Cancel { reason } = request.wish else { return Ok(()) };
+        let why_not = if self.position.cancelled {
+            Some("the run is already going back".to_owned())
+        } else if self.machine.committed() {
+            Some("the point of no return lies behind the run: it can only go forward".to_owned())
+        } else if self.machine.boxed_clone().apply("", &Input::Cancel).is_err() {
+            Some(format!("state {} cannot be cancelled", self.machine.state()))
+        } else {
+            None
+        };
+        if let Some(why) = why_not {
+            self.replies.push((request.id, Err(Unwilling::NotNow(why))));
+            if self.batch.is_empty() {
+                self.committed();
+            }
+            return Ok(());
+        }
+        self.feed(now, &request.actor, &Input::Cancel, |to| Record::CancelRequested(CancelRequested { reason, to }))?;
+        self.replies.push((request.id, Ok(())));
+        Ok(())
+    }
+
+    fn expire(&mut self, now: Millis, word: &str) -> Result<(), RunError> {
+        let id = match self.machine.next() {
+            Next::Wait(wait) => wait.id.to_owned(),
+            Next::Ask(question) => question.id.into_owned(),
+            Next::Do(_) | Next::Done(_) => String::new(),
+        };
+        let label = format!("{id}:{word}");
+        let actor = Arc::clone(&self.actor);
+        self.feed(now, &actor, &Input::Expired, |to| Record::Outcome(plain(label, to)))
+    }
+
+    fn ready(&mut self, now: Millis, effects: &dyn Fn(Key) -> Option<Consumed>) -> Result<Option<Action>, RunError> {
+        if self.pending_stop() {
+            return self.leave(now, now);
+        }
+        let actor = Arc::clone(&self.actor);
+        if let Some(breach) = self.consumed_elsewhere(effects) {
+            let record = Record::Closed(Ending::new(Verdict::GuardRefused, breach));
+            self.push(now, &actor, &record)?;
+            return Ok(None);
+        }
+        match self.machine.next() {
+            Next::Do(doing) => self.intend(now, doing, effects)?,
+            Next::Wait(wait) => {
+                let record = Record::Waiting(Waiting {
+                    state: self.position.state.clone(),
+                    id: wait.id.to_owned(),
+                    until: now.plus(wait.for_ms),
+                    why: wait.why,
+                });
+                self.push(now, &actor, &record)?;
+            }
+            Next::Ask(question) => {
+                let deadline = now.plus(question.within_ms);
+                let state = self.position.state.clone();
+                self.push(now, &actor, &Record::Asked(Asked { state, question, deadline }))?;
+            }
+            Next::Done(ending) => {
+                self.push(now, &actor, &Record::Closed(ending))?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// An effect of this loss that another run consumed, so that this one can never do it: found as soon as the loss is
+    /// known, before anything is changed for nothing.
+    fn consumed_elsewhere(&self, effects: &dyn Fn(Key) -> Option<Consumed>) -> Option<String> {
+        let epoch = self.machine.epoch()?;
+        if self.position.charter.graph.node(&self.position.state).is_none_or(|n| n.asks == crate::graph::Asks::Done) {
+            return None;
+        }
+        for guard in self.position.charter.guards.iter() {
+            let crate::guard::Guard::Once { step } = guard else { continue };
+            if self.position.tally.intents(step) > 0 {
+                continue;
+            }
+            if let (_, Some(consumed)) = self.ordinal(step, epoch, effects) {
+                return Some(format!(
+                    "{step} was already done for this loss by {}; it is never done twice on a guess",
+                    consumed.by
+                ));
+            }
+        }
+        None
+    }
+
+    /// The ordinal for the next intent of a latched step, and who holds it if it is taken.
+    fn ordinal(&self, step: &str, epoch: &str, effects: &dyn Fn(Key) -> Option<Consumed>) -> (u32, Option<Consumed>) {
+        let mut ordinal = 0;
+        loop {
+            match effects(Key::effect(&self.subject, epoch, step, ordinal)) {
+                Some(consumed) if consumed.restored => ordinal += 1,
+                taken => return (ordinal, taken),
+            }
+        }
+    }
+
+    fn intend(&mut self, now: Millis, doing: Doing, effects: &dyn Fn(Key) -> Option<Consumed>) -> Result<(), RunError> {
+        let actor = Arc::clone(&self.actor);
+        let epoch = self.machine.epoch().map(str::to_owned);
+        let ordinal = match (&epoch, self.position.is_latched(doing.step)) {
+            (Some(epoch), true) => {
+                // An absence proven in this very batch is not in the ledger yet.
+                let own = self.position.tally.intents(doing.step);
+                self.ordinal(doing.step, epoch, effects).0.max(own)
+            }
+            _ => self.position.tally.intents(doing.step),
+        };
+        if let Err(breach) = self.position.tally.allows(&self.position.charter.guards, doing.step) {
+            let mut ending = Ending::new(Verdict::GuardRefused, breach.to_string());
+            ending.residue.push(format!("the run stopped in state {}", self.position.state));
+            return self.push(now, &actor, &Record::Closed(ending));
+        }
+        let too_late = doing.not_after.is_some_and(|end| now.plus(doing.timeout_ms) > end);
+        let key = Key::effect(&self.subject, epoch.as_deref().unwrap_or_default(), doing.step, ordinal);
+        let intent = Record::Intent(Intent {
+            state: self.position.state.clone(),
+            step: doing.step.to_owned(),
+            body: doing.body,
+            redo: doing.redoing.redo,
+            fence: doing.redoing.fence.is_some(),
+            epoch,
+            ordinal,
+            key,
+        });
+        self.push(now, &actor, &intent)?;
+        self.doubt = Doubt::Fresh;
+        if too_late {
+            let reason = Reason::new(Reason::TOO_LATE, "it could not have ended in time, so it was not begun");
+            self.refuse(now, reason)?;
+        }
+        Ok(())
+    }
+
+    fn act(&self, open: &Open) -> Option<Act> {
+        let Next::Do(doing) = self.machine.next() else { return None };
+        Some(Act {
+            run: self.position.run,
+            target: Arc::clone(&self.target),
+            subject: Arc::clone(&self.subject),
+            epoch: open.intent.epoch.clone(),
+            doing,
+            ordinal: open.intent.ordinal,
+            attempt: open.attempts,
+            key: open.intent.key,
+            fenced: open.fenced,
+        })
+    }
+
+    fn open(&mut self, now: Millis, open: &Open) -> Result<Option<Action>, RunError> {
+        let Some(act) = self.act(open) else {
+            return Err(RunError::Machine(Illegal::new(self.machine.state(), "an open intent")));
+        };
+        let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
+        match self.doubt.clone() {
+            Doubt::Fresh if now < open.not_before => {
+                // The attempt before surely failed and this one has not begun: the one moment at which an intent can be left.
+                if self.cancel.is_some() && !self.machine.committed() {
+                    self.refuse(now, Reason::new(Reason::CANCELLED, "cancelled between two attempts"))?;
+                    return Ok(None);
+                }
+                if self.interrupted {
+                    return Ok(Some(Action::Stop(Stop::Interrupted)));
+                }
+                Ok(Some(Action::Wait(open.not_before)))
+            }
+            Doubt::Fresh => Ok(Some(Action::Perform(act))),
+            Doubt::Unknown(why) if safe => {
+                self.again(now, open, why, 0)?;
+                Ok(None)
+            }
+            Doubt::Unknown(why) if open.intent.redo == Redo::AtMostOnce => self.stuck(now, why),
+            Doubt::Unknown(_) => {
+                self.doubt = Doubt::ToProbe;
+                Ok(None)
+            }
+            Doubt::ToProbe => Ok(Some(Action::Probe(act))),
+            Doubt::ToFence => Ok(Some(Action::Fence(act))),
+            Doubt::Stuck(why) => self.stuck(now, why),
+        }
+    }
+
+    fn stuck(&mut self, now: Millis, why: String) -> Result<Option<Action>, RunError> {
+        let Phase::Open(open) = &self.position.phase else { return Ok(None) };
+        let step = open.intent.step.clone();
+        if open.doubt.as_deref() != Some(&why) {
+            let record =
+                Record::Attempt(Attempt { attempt: open.attempts, why: why.clone(), not_before: now, doubt: true });
+            let actor = Arc::clone(&self.actor);
+            self.push(now, &actor, &record)?;
+        }
+        Ok(Some(Action::Stop(Stop::InDoubt { step, why })))
+    }
+
+    fn again(&mut self, now: Millis, open: &Open, why: String, delay_ms: u64) -> Result<(), RunError> {
+        let attempt = open.attempts + 1;
+        let record = Record::Attempt(Attempt { attempt, why, not_before: now.plus(delay_ms), doubt: false });
+        let actor = Arc::clone(&self.actor);
+        self.push(now, &actor, &record)?;
+        self.doubt = Doubt::Fresh;
+        Ok(())
+    }
+
+    fn refuse(&mut self, now: Millis, reason: Reason) -> Result<(), RunError> {
+        let step = open_step(&self.position);
+        let input = Input::Outcome(Outcome::Refused(reason.clone()));
+        let actor = Arc::clone(&self.actor);
+        self.feed(now, &actor, &input, |to| {
+            Record::Outcome(Resulted { refused: Some(reason), ..plain(format!("{step}:refused"), to) })
+        })
+    }
+
+    fn happened(&mut self, now: Millis, seen: Seen, probed: bool) -> Result<(), RunError> {
+        let label = format!("{}:{}", open_step(&self.position), seen.told.ending);
+        let data = seen.told.data.clone();
+        let evidence: Vec<Evidence> = seen.evidence;
+        let actor = Arc::clone(&self.actor);
+        self.feed(now, &actor, &Input::Outcome(Outcome::Happened(seen.told)), |to| {
+            Record::Outcome(Resulted { event: Some(data), probed, evidence, ..plain(label, to) })
+        })
+    }
+
+    /// What came of [`Action::Perform`].
+    ///
+    /// # Errors
+    /// [`RunError`]: the run must not go on in this process.
+    pub fn performed(&mut self, now: Millis, performed: Performed) -> Result<(), RunError> {
+        let Phase::Open(open) = self.position.phase.clone() else {
+            return Err(RunError::Machine(Illegal::new(self.machine.state(), performed)));
+        };
+        let attempts = match self.machine.next() {
+            Next::Do(doing) => doing.attempts,
+            Next::Wait(_) | Next::Ask(_) | Next::Done(_) => 1,
+        };
+        let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
+        match performed {
+            Performed::Happened(seen) => self.happened(now, seen, false),
+            Performed::Refused(reason) => self.refuse(now, reason),
+            Performed::Retry { why, after_ms } => self.retry(now, &open, attempts, why, after_ms),
+            Performed::Unknown { why } if safe => self.retry(now, &open, attempts, why, None),
+            Performed::Unknown { why } => {
+                self.doubt = Doubt::Unknown(why);
+                Ok(())
+            }
+        }
+    }
+
+    fn retry(
+        &mut self,
+        now: Millis,
+        open: &Open,
+        attempts: u32,
+        why: String,
+        after_ms: Option<u64>,
+    ) -> Result<(), RunError> {
+        if open.attempts >= attempts {
+            return self.refuse(now, Reason::new(Reason::EXHAUSTED, why));
+        }
+        self.again(now, open, why, after_ms.unwrap_or_else(|| backoff_ms(open.attempts + 1)))
+    }
+
+    /// What came of [`Action::Fence`].
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn fenced(&mut self, now: Millis, raised: FenceRaised) -> Result<(), RunError> {
+        match raised {
+            FenceRaised::Up(how) => {
+                let actor = Arc::clone(&self.actor);
+                self.push(now, &actor, &Record::Fenced(Fenced { how }))?;
+                self.doubt = Doubt::ToProbe;
+            }
+            FenceRaised::Failed(why) => self.doubt = Doubt::Stuck(format!("the fence could not be raised: {why}")),
+        }
+        Ok(())
+    }
+
+    /// What came of [`Action::Probe`].
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn probed(&mut self, now: Millis, probed: Probed) -> Result<(), RunError> {
+        let Phase::Open(open) = self.position.phase.clone() else {
+            return Err(RunError::Machine(Illegal::new(self.machine.state(), probed)));
+        };
+        let to_fence = open.intent.fence && !open.fenced;
+        match probed {
+            Probed::Happened(seen) => self.happened(now, seen, true),
+            Probed::Absent(_) | Probed::Unknown(_) if to_fence => {
+                self.doubt = Doubt::ToFence;
+                Ok(())
+            }
+            Probed::Absent(why) => self.refuse(now, Reason::new(Reason::ABSENT, why)),
+            Probed::Unknown(why) => {
+                self.doubt = Doubt::Stuck(why);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a request. What it leads to comes out of [`Run::next`], its reply last.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn request(&mut self, now: Millis, request: Request) -> Result<(), RunError> {
+        let id = request.id;
+        let verdict = match request.wish.clone() {
+            Wish::Interrupt => {
+                self.interrupted = true;
+                Ok(())
+            }
+            Wish::Cancel { .. } => {
+                self.cancel = Some(request);
+                return Ok(());
+            }
+            Wish::Answer { question, choice, reason } => self.answer(now, &request.actor, question, &choice, reason)?,
+            Wish::Resolve { step, happened, reason } => self.resolve(now, &request.actor, &step, happened, reason)?,
+            Wish::Abandon { reason } => {
+                let mut ending = Ending::new(Verdict::Abandoned, reason);
+                ending.residue.push(format!("the run was abandoned in state {}", self.position.state));
+                if let Phase::Open(open) = &self.position.phase {
+                    ending.residue.push(format!("whether {} was applied was not established", open.intent.step));
+                }
+                self.push(now, &request.actor, &Record::Closed(ending))?;
+                Ok(())
+            }
+        };
+        self.replies.push((id, verdict));
+        if self.batch.is_empty() {
+            self.committed();
+        }
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        now: Millis,
+        actor: &Arc<str>,
+        question: Option<u32>,
+        choice: &str,
+        reason: String,
+    ) -> Result<Result<(), Unwilling>, RunError> {
+        let Phase::Asked { seq, asked } = self.position.phase.clone() else {
+            return Ok(Err(match question {
+                Some(n) => Unwilling::QuestionChanged(format!("question q{n} is no longer open")),
+                None => Unwilling::NoQuestion,
+            }));
+        };
+        if let Some(n) = question.filter(|n| *n != seq) {
+            return Ok(Err(Unwilling::QuestionChanged(format!("q{n} was answered or has expired; q{seq} is open"))));
+        }
+        if !asked.question.choices.iter().any(|c| c.id == choice) {
+            let known = asked.question.choices.iter().map(|c| &*c.id).collect::<Vec<_>>().join(", ");
+            return Ok(Err(Unwilling::NoChoice { choice: choice.to_owned(), known }));
+        }
+        if now >= asked.deadline {
+            return Ok(Err(Unwilling::QuestionChanged(format!("q{seq} has expired: {}", asked.question.otherwise))));
+        }
+        let label = format!("{}:{choice}", asked.question.id);
+        let denied = choice == Choice::DENY;
+        self.feed(now, actor, &Input::Answer(choice.to_owned()), |to| {
+            let answered = Answered { question: seq, label, reason, to };
+            if denied { Record::Denied(answered) } else { Record::Answered(answered) }
+        })?;
+        Ok(Ok(()))
+    }
+
+    fn resolve(
+        &mut self,
+        now: Millis,
+        actor: &Arc<str>,
+        step: &str,
+        happened: Option<Json>,
+        reason: String,
+    ) -> Result<Result<(), Unwilling>, RunError> {
+        let Phase::Open(open) = self.position.phase.clone() else {
+            return Ok(Err(Unwilling::NotInDoubt(step.to_owned())));
+        };
+        let Next::Do(doing) = self.machine.next() else { return Ok(Err(Unwilling::NotInDoubt(step.to_owned()))) };
+        // A safe step is never in doubt; one whose attempt is under way in this process is not yet.
+        let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
+        if open.intent.step != step || safe || (!self.resumed && open.doubt.is_none()) {
+            return Ok(Err(Unwilling::NotInDoubt(step.to_owned())));
+        }
+        let (label, input, event) = match happened {
+            Some(data) => {
+                let told = if data == Json::null() {
+                    doing.attested
+                } else {
+                    data.to::<serde_json::Value>()
+                        .ok()
+                        .and_then(|v| v.get("ending").and_then(|e| e.as_str().map(str::to_owned)))
+                        .map(|ending| Told { ending, data })
+                };
+                let Some(told) = told else { return Ok(Err(Unwilling::NeedsData(step.to_owned()))) };
+                let event = Some(told.data.clone());
+                (format!("{step}:{}", told.ending), Input::Outcome(Outcome::Happened(told)), event)
+            }
+            None => {
+                let reason = Reason::new(Reason::ABSENT, reason.clone());
+                (format!("{step}:refused"), Input::Outcome(Outcome::Refused(reason)), None)
+            }
+        };
+        if self.machine.boxed_clone().apply(step, &input).is_err() {
+            return Ok(Err(Unwilling::NeedsData(step.to_owned())));
+        }
+        let step = step.to_owned();
+        self.feed(now, actor, &input, |to| Record::Resolved(Resolved { step, label, event, reason, to }))?;
+        Ok(Ok(()))
+    }
+}
+
+fn plain(label: String, to: String) -> Resulted {
+    Resulted { label, event: None, refused: None, probed: false, to, evidence: Vec::new() }
+}
+
+fn open_step(position: &Position) -> String {
+    match &position.phase {
+        Phase::Open(open) => open.intent.step.clone(),
+        Phase::Ready | Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Closed(_) => String::new(),
+    }
+}
+
+/// What a record tells the machine, if anything.
+#[must_use]
+pub fn input_of(record: &Record) -> Option<Input<Told>> {
+    let told = |label: &str, data: &Json| Told {
+        ending: label.split_once(':').map_or(label, |(_, ending)| ending).to_owned(),
+        data: data.clone(),
+    };
+    match record {
+        Record::Outcome(Resulted { event: Some(data), label, .. })
+        | Record::Resolved(Resolved { event: Some(data), label, .. }) => {
+            Some(Input::Outcome(Outcome::Happened(told(label, data))))
+        }
+        Record::Outcome(Resulted { refused: Some(reason), .. }) => {
+            Some(Input::Outcome(Outcome::Refused(reason.clone())))
+        }
+        Record::Outcome(_) => Some(Input::Expired),
+        Record::Resolved(resolved) => {
+            Some(Input::Outcome(Outcome::Refused(Reason::new(Reason::ABSENT, resolved.reason.clone()))))
+        }
+        Record::Answered(answered) | Record::Denied(answered) => {
+            let choice = answered.label.split_once(':').map_or("", |(_, choice)| choice);
+            Some(Input::Answer(choice.to_owned()))
+        }
+        Record::CancelRequested(_) => Some(Input::Cancel),
+        Record::Begun(_)
+        | Record::Intent(_)
+        | Record::Attempt(_)
+        | Record::Fenced(_)
+        | Record::Waiting(_)
+        | Record::Asked(_)
+        | Record::Adopted(_)
+        | Record::Closed(_)
+        | Record::Salvaged(_)
+        | Record::Cleared(_) => None,
+    }
+}

@@ -43,6 +43,14 @@ impl RunId {
         Self(bytes)
     }
 
+    /// When the run with this id was begun.
+    #[must_use]
+    pub fn begun_at(&self) -> Millis {
+        let mut ms = [0; 8];
+        ms[2..].copy_from_slice(&self.0[..6]);
+        Millis(i64::from_be_bytes(ms))
+    }
+
     /// The 16 bytes of the id.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {

@@ -1,6 +1,6 @@
 //! Proving the end, and keeping what proves it.
 
-use recover_engine::{Effect, Millis, Outcome, Pure};
+use recover_engine::{Effect, Outcome, Pure};
 use serde::{Deserialize, Serialize};
 
 use crate::workload::Instance;
@@ -50,13 +50,12 @@ impl Effect for Validate {
     }
 }
 
-/// Capture the status after, the log line that proves the reconnect, and the audit entries of the window.
+/// Capture the status after, the log line that proves the reconnect, and the audit entries of the window that the run
+/// opened when it began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capture {
     /// The identity.
     pub serial: String,
-    /// When the window begins: the run's first observation.
-    pub since: Millis,
     /// The alert that led here.
     pub alert: Option<String>,
 }

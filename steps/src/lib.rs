@@ -11,8 +11,8 @@ mod workload;
 pub use evidence::{Capture, Captured, Validate, Validated};
 pub use observe::{AwaitOnline, Awaited, Loss, Observe, Observed};
 pub use storage::{
-    Aside, Detach, Detached, Durability, Original, ProveDurable, PutBack, Reattach, Reattached, Restored, Search,
-    Searched, SetAside, Storage,
+    Detach, Detached, Durability, Original, ProveDurable, PutBack, Reattach, Reattached, Restored, Search, Searched,
+    SetAside, Storage,
 };
 pub use token::{Mint, Minted, Pair, Paired, RevokeOrphan, RevokeStale, Revoked, Token, Withdraw, Withdrawn, refusal};
 pub use workload::{Instance, ProveStopped, Proven, Restart, Restarted, Start, Started, Stop, Stopped};

@@ -156,7 +156,7 @@ impl Effect for ProveDurable {
     }
 }
 
-/// Rename what is at the target aside and the original to its place.
+/// Rename what is at the target aside, to a name beside it that is unique to the run, and the original to its place.
 ///
 /// Idempotent: each of the two renames is made only if the original is not yet where it goes, told by device and inode,
 /// and the place it goes to is empty. Nothing is deleted, nothing is overwritten.
@@ -164,14 +164,7 @@ impl Effect for ProveDurable {
 pub struct Reattach {
     /// The original.
     pub original: Original,
-    /// What names the directory that is moved aside.
-    pub aside: Aside,
 }
-
-/// The name that a directory is moved aside under, beside where it was: unique to the run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Aside(pub String);
 
 /// See [`Reattach`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,8 +196,6 @@ impl Effect for Reattach {
 pub struct Detach {
     /// The original.
     pub original: Original,
-    /// What names the directory that was moved aside.
-    pub aside: Aside,
 }
 
 /// See [`Detach`].
@@ -230,14 +221,11 @@ impl Effect for Detach {
     }
 }
 
-/// Rename the target's directory aside, on a person's word, and leave an empty one of the same owner and mode.
+/// Rename the target's directory aside, to a name that is unique to the run, on a person's word, and leave an empty one of the same owner and mode.
 ///
 /// Idempotent: it is done if the name it goes to exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetAside {
-    /// What names it afterwards.
-    pub aside: Aside,
-}
+pub struct SetAside {}
 
 /// See [`SetAside`] and [`PutBack`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -266,10 +254,7 @@ impl Effect for SetAside {
 ///
 /// Idempotent: it is done if nothing has the aside name any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PutBack {
-    /// The name it has now.
-    pub aside: Aside,
-}
+pub struct PutBack {}
 
 impl Effect for PutBack {
     const NAME: &'static str = "put-back";

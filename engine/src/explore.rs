@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::effect::{Outcome, Reason, Redo, Told};
-use crate::graph::{Asks, Graph, Node};
-use crate::guard::{Breach, Tally};
+use crate::graph::{Asks, Edge, Graph, Node};
+use crate::guard::{Breach, Guard, Tally};
 use crate::machine::{Entry, Machine};
-use crate::scenario::{Choice, Illegal, Input, Next, Verdict};
+use crate::scenario::{Illegal, Input, Next, Verdict};
 
 /// A flaw in a scenario, with the shortest way to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +90,7 @@ pub struct Explored {
     pub flaws: Vec<Flaw>,
 }
 
-const SITUATIONS_MAX: usize = 2_000_000;
+const SITUATIONS_MAX: usize = 500_000;
 
 struct Situation {
     machine: Box<dyn Machine>,
@@ -161,12 +161,13 @@ struct Walk {
     onward: Vec<Vec<usize>>,
     out: Explored,
     asks: BTreeMap<String, (Asks, bool)>,
+    guards: Vec<Guard>,
+    edges: BTreeSet<Edge>,
 }
 
 /// Walks a scenario from every sample of its parameters.
 #[must_use]
 pub fn explore(entry: &Entry) -> Explored {
-    let guards = entry.guards();
     let mut walk = Walk {
         seen: BTreeMap::new(),
         all: Vec::new(),
@@ -174,6 +175,8 @@ pub fn explore(entry: &Entry) -> Explored {
         onward: Vec::new(),
         out: Explored::default(),
         asks: BTreeMap::new(),
+        guards: entry.guards(),
+        edges: BTreeSet::new(),
     };
     for params in entry.samples() {
         match entry.begin(&params) {
@@ -189,7 +192,7 @@ pub fn explore(entry: &Entry) -> Explored {
             walk.out.flaws.push(Flaw::Unbounded(SITUATIONS_MAX));
             break;
         }
-        walk.expand(at, &guards);
+        walk.expand(at);
     }
     walk.finish()
 }
@@ -202,7 +205,7 @@ impl Walk {
         from: Option<(usize, String)>,
         cancelled: bool,
     ) -> usize {
-        let key = format!("{}|{}|{cancelled}", machine.fingerprint(), tally.shape());
+        let key = format!("{}|{:?}|{cancelled}", machine.fingerprint(), tally.view(&self.guards));
         if let Some(at) = self.seen.get(&key) {
             return *at;
         }
@@ -246,7 +249,7 @@ impl Walk {
         }
     }
 
-    fn expand(&mut self, at: usize, guards: &[crate::guard::Guard]) {
+    fn expand(&mut self, at: usize) {
         self.note_node(at);
         let Some(situation) = self.all.get(at) else { return };
         let (machine, tally, cancelled) =
@@ -254,7 +257,7 @@ impl Walk {
         let mut tally = tally;
         let step = match machine.next() {
             Next::Do(doing) => {
-                if let Err(breach) = tally.allows(guards, doing.step) {
+                if let Err(breach) = tally.allows(&self.guards, doing.step) {
                     let path = self.path(at);
                     self.out.flaws.push(Flaw::Guard { breach, path });
                     return;
@@ -263,7 +266,7 @@ impl Walk {
             }
             Next::Done(ending) => {
                 self.out.verdicts.insert(ending.verdict);
-                if let Err(breach) = tally.allows_verdict(guards, ending.verdict) {
+                if let Err(breach) = tally.allows_verdict(&self.guards, ending.verdict) {
                     let path = self.path(at);
                     self.out.flaws.push(Flaw::Guard { breach, path });
                 }
@@ -282,7 +285,7 @@ impl Walk {
                 Ok(()) => {
                     let mut after = tally.clone();
                     after.fact("cancel");
-                    self.edge(at, &machine, next, after, "cancel".into(), true);
+                    self.edge(at, &*machine, next, after, "cancel".into(), true);
                 }
                 Err(_) => {
                     let path = self.path(at);
@@ -303,7 +306,7 @@ impl Walk {
                     } else {
                         after.outcome(&step, &label, matches!(input, Input::Outcome(Outcome::Refused(_))));
                     }
-                    self.edge(at, &machine, next, after, label, cancelled);
+                    self.edge(at, &*machine, next, after, label, cancelled);
                 }
                 Err(illegal) => {
                     let path = self.path(at);
@@ -316,17 +319,14 @@ impl Walk {
     fn edge(
         &mut self,
         at: usize,
-        from: &dyn_machine::Boxed,
+        from: &dyn Machine,
         next: Box<dyn Machine>,
         tally: Tally,
         label: String,
         cancelled: bool,
     ) {
         self.out.transitions += 1;
-        self.out.graph.edges.push((from.state().to_owned(), label.clone(), next.state().to_owned()));
-        if self.out.graph.edges.len() > 100_000 {
-            self.out.graph.normalise();
-        }
+        self.edges.insert((from.state().to_owned(), label.clone(), next.state().to_owned()));
         if from.committed() && !next.committed() && !matches!(next.next(), Next::Done(_)) {
             let path = self.path(at);
             self.out.flaws.push(Flaw::Returned { input: label.clone(), path });
@@ -341,6 +341,7 @@ impl Walk {
         for (state, (asks, committed)) in std::mem::take(&mut self.asks) {
             self.out.graph.nodes.push(Node { state, asks, committed });
         }
+        self.out.graph.edges = std::mem::take(&mut self.edges).into_iter().collect();
         self.out.graph.normalise();
         self.out.situations = self.all.len();
         // Backwards from the ends: whatever is not reached cannot end.
@@ -370,11 +371,3 @@ impl Walk {
         self.out
     }
 }
-
-mod dyn_machine {
-    //! A name for the boxed machine, so that signatures stay short.
-    pub(super) type Boxed = Box<dyn crate::machine::Machine>;
-}
-
-/// The choice of a denial is known to the explorer only through the questions themselves.
-const _: &str = Choice::DENY;

@@ -159,6 +159,11 @@ impl Tally {
         facts.iter().any(|fact| self.count(fact).last > stale)
     }
 
+    fn settled(&self, step: &str, by: &[String]) -> bool {
+        let standing = self.count(step).standing;
+        standing == 0 || by.iter().any(|label| self.count(label).last > standing)
+    }
+
     /// Whether the step may be intended now.
     ///
     /// # Errors
@@ -171,11 +176,7 @@ impl Tally {
             Guard::OnlyAfter { step: s, facts, since } => s != step || self.fresh(facts, since),
             Guard::NeverAfter { step: s, fact } => s != step || !self.knows(fact),
             Guard::Never { step: s } => s != step,
-            Guard::Settled { step: s, by } => {
-                s != step
-                    || self.count(s).standing == 0
-                    || by.iter().any(|label| self.count(label).last > self.count(s).standing)
-            }
+            Guard::Settled { step: s, by } => s != step || self.settled(s, by),
             Guard::Verdict { .. } => true,
         };
         match guards.iter().find(|guard| !ok(guard)) {
@@ -207,27 +208,22 @@ impl Tally {
         }
     }
 
-    /// The tally without its positions' absolute values: what two histories must share to be treated alike by every guard.
+    /// All that these guards can tell of this history. Two histories with the same view are treated alike for ever: each
+    /// part of it changes only by what comes next.
     #[must_use]
-    pub fn shape(&self) -> String {
-        use std::fmt::Write as _;
-        let mut order: Vec<u32> = self.names.values().flat_map(|c| [c.last, c.standing]).filter(|n| *n > 0).collect();
-        order.sort_unstable();
-        order.dedup();
-        let rank = |n: u32| if n == 0 { 0 } else { order.partition_point(|o| *o < n) + 1 };
-        let mut out = String::new();
-        for (name, c) in &self.names {
-            // Writing to a String cannot fail.
-            let _ = write!(
-                out,
-                "{name}={},{},{},{},{};",
-                c.intents.min(9),
-                c.refused.min(9),
-                c.happened.min(1),
-                rank(c.last),
-                rank(c.standing)
-            );
-        }
-        out
+    pub fn view(&self, guards: &[Guard]) -> Vec<u32> {
+        guards
+            .iter()
+            .map(|guard| match guard {
+                Guard::Once { step } => self.count(step).intents - self.count(step).refused,
+                Guard::AtMost { step, count } => self.count(step).intents.min(*count),
+                Guard::Before { first, .. } => self.count(first).happened.min(1),
+                Guard::OnlyAfter { facts, since, .. } => u32::from(self.fresh(facts, since)),
+                Guard::NeverAfter { fact, .. } => u32::from(self.knows(fact)),
+                Guard::Never { .. } => 0,
+                Guard::Settled { step, by } => u32::from(self.settled(step, by)),
+                Guard::Verdict { fact, since, .. } => u32::from(self.fresh(std::slice::from_ref(fact), since)),
+            })
+            .collect()
     }
 }

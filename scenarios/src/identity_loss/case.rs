@@ -1,0 +1,146 @@
+//! What a run knows and has done: carried through every state, changed only by the transitions in `states`.
+
+use std::borrow::Cow;
+
+use recover_engine::{Ending, Verdict, Workload};
+use recover_steps::{Instance, Loss, Original, Token};
+use serde::{Deserialize, Serialize};
+
+/// Whether a person is asked before the identity is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reprovision {
+    /// Ask.
+    #[default]
+    Ask,
+    /// The policy allows it after a proven loss.
+    Allow,
+}
+
+/// What a run is begun with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// See [`Reprovision`].
+    pub reprovision: Reprovision,
+    /// The wait on either side of a restart, in milliseconds.
+    pub observe_ms: u64,
+    /// How long to wait for the connector to be online, in milliseconds.
+    pub online_within_ms: u64,
+    /// How long the connector has to pair, in milliseconds.
+    pub pair_within_ms: u64,
+    /// How long a minted token works, in seconds.
+    pub token_ttl_s: u32,
+    /// How long a person has to answer, in milliseconds.
+    pub answer_within_ms: u64,
+    /// The alert that led here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            reprovision: Reprovision::Ask,
+            observe_ms: 30_000,
+            online_within_ms: 30_000,
+            pair_within_ms: 60_000,
+            token_ttl_s: 600,
+            answer_within_ms: 24 * 3_600_000,
+            alert: None,
+        }
+    }
+}
+
+/// How many tokens a run may mint before a person decides.
+pub(super) const MINTS_MAX: u8 = 3;
+
+/// What a run knows and has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    pub(super) params: Params,
+    pub(super) loss: Loss,
+    /// The original to reattach; `None` once the way is reprovisioning.
+    pub(super) original: Option<Original>,
+    /// A person takes the responsibility for storage whose durability cannot be told.
+    pub(super) durable_on_word: bool,
+    /// A person allowed the unusable identity on the target to be set aside.
+    pub(super) may_set_aside: bool,
+    /// A person said that the original is dead, which is also the word for reprovisioning.
+    pub(super) consented: bool,
+    /// We stopped the workload.
+    pub(super) stopped: bool,
+    /// We started it since, on something else than what was found.
+    pub(super) started: bool,
+    /// The original is at the target.
+    pub(super) reattached: bool,
+    /// The target's directory is aside.
+    pub(super) aside: bool,
+    /// A token may work.
+    pub(super) token: Option<Token>,
+    /// Tokens minted so far.
+    pub(super) mints: u8,
+    /// The target's storage is known not to be durable: nothing is started on it.
+    pub(super) refuted: bool,
+    /// What was changed and could not be put back.
+    pub(super) residue: Vec<Cow<'static, str>>,
+}
+
+impl Case {
+    pub(super) const fn new(params: Params, loss: Loss) -> Self {
+        Self {
+            params,
+            loss,
+            original: None,
+            durable_on_word: false,
+            may_set_aside: false,
+            consented: false,
+            stopped: false,
+            started: false,
+            reattached: false,
+            aside: false,
+            token: None,
+            mints: 0,
+            refuted: false,
+            residue: Vec::new(),
+        }
+    }
+
+    /// The loss.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        &self.loss.epoch
+    }
+
+    pub(super) const fn found_running(&self) -> bool {
+        self.loss.running.is_some()
+    }
+
+    pub(super) fn residue(&mut self, what: impl Into<Cow<'static, str>>) {
+        let what = what.into();
+        if !self.residue.contains(&what) {
+            self.residue.push(what);
+        }
+    }
+
+    pub(super) fn ending(&self, verdict: Verdict, reason: &str, left_running: bool) -> Ending {
+        let word = |running| if running { "running" } else { "stopped" };
+        Ending {
+            verdict,
+            reason: reason.to_owned(),
+            suggested: None,
+            residue: self.residue.iter().map(|r| r.clone().into_owned()).collect(),
+            workload: Some(Workload {
+                found: word(self.found_running()).to_owned(),
+                left: word(left_running).to_owned(),
+            }),
+        }
+    }
+}
+
+/// The identity that the connector has from now on, and the life of the workload that shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regained {
+    pub(super) serial: String,
+    pub(super) instance: Instance,
+}

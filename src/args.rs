@@ -1,0 +1,286 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Carries out recovery procedures on production systems, crash-safe.
+///
+/// Every transition is journaled before and after its effect: whatever kills a run, `recover resume` goes on with it, and
+/// `recover replay` shows it later. Without configuration, try the sandbox:
+///
+///     recover --scenario identity-loss --target sandbox
+#[derive(Debug, Parser)]
+#[command(name = "recover", version, max_term_width = 100, verbatim_doc_comment, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 recovered or done, 2 given up and as found, 3 given up with residue, 4 a person is \
+needed, 5 a guard refused, 6 the subject is held, 7 journal damaged, 8 not applicable, 64 usage, 74 journal not writable, \
+75 interrupted: `recover resume` goes on. `recover explain RCV0012` explains an error.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(flatten)]
+    pub(crate) start: StartArgs,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration [default: RECOVER_CONFIG, else /etc/recover/recover.toml with conf.d/, else the XDG one]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Where runs are journaled [default: RECOVER_STATE_DIR, else the configuration's, else the XDG state folder]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Answer questions that the scenario marks routine; never one in doubt
+    #[arg(long, global = true)]
+    pub(crate) yes: bool,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    pub(crate) output: Output,
+    /// Wait this long for a person where a question would end the command (for example 30m)
+    #[arg(long, value_name = "D", value_parser = duration_ms, global = true)]
+    pub(crate) wait: Option<u64>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What a run is begun with.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct StartArgs {
+    /// The procedure to carry out; `recover scenarios` lists them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+    /// The target, as the configuration names it; `sandbox` needs none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
+    /// Set a parameter of the scenario
+    #[arg(long, value_name = "K=V")]
+    pub(crate) set: Vec<String>,
+    /// The alert that led to this
+    #[arg(long, value_name = "NAME")]
+    pub(crate) alert: Option<String>,
+    /// The ticket this belongs to
+    #[arg(long, value_name = "ID")]
+    pub(crate) ticket: Option<String>,
+    /// Your own name for this request: repeating it never starts a second run
+    #[arg(long, value_name = "ID")]
+    pub(crate) request_id: Option<String>,
+    /// Follow the run that holds the subject instead of exiting 6
+    #[arg(long)]
+    pub(crate) attach: bool,
+    /// Show what would be done, and do nothing: the same as `recover plan`
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// One run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArg {
+    /// The run
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+}
+
+/// A run and a reason.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReasonArgs {
+    /// The run
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Why; it is journaled with your name
+    #[arg(long, value_name = "R")]
+    pub(crate) reason: String,
+}
+
+/// The other verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what a run would do: what is observed now, what is predicted, where the point of no return lies
+    Plan(StartArgs),
+    /// Go on with interrupted runs
+    Resume {
+        /// The run; without it, the one that is open
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+        /// Every open run
+        #[arg(long, conflicts_with = "run")]
+        all: bool,
+    },
+    /// Answer a question with yes, or with one of its other choices
+    Approve(AnswerArgs),
+    /// Answer a question with no
+    Deny(AnswerArgs),
+    /// Stop a run and put the workload back as found, if the point of no return is not passed
+    Cancel {
+        /// The run
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Why; it is journaled with your name
+        #[arg(long, value_name = "R", default_value = "cancelled by the operator")]
+        reason: String,
+    },
+    /// Say what came of an effect that is in doubt
+    Resolve {
+        #[command(flatten)]
+        reason: ReasonArgs,
+        /// The step in doubt
+        #[arg(long, value_name = "S")]
+        step: String,
+        /// It was applied
+        #[arg(long, required_unless_present = "absent", conflicts_with = "absent")]
+        happened: bool,
+        /// It was surely not applied and can no longer be
+        #[arg(long)]
+        absent: bool,
+        /// The event as JSON, where "it happened" does not say enough
+        #[arg(long, value_name = "JSON", requires = "happened")]
+        data: Option<String>,
+    },
+    /// Close a run as it stands; refused while it is being executed
+    Abandon(ReasonArgs),
+    /// One line for every open run, or everything about one
+    Status(OptionalRun),
+    /// Every run
+    List {
+        /// Only those in this state: open or closed
+        #[arg(long, value_parser = ["open", "closed"])]
+        state: Option<String>,
+    },
+    /// The records of a run, or of all
+    Events(OptionalRun),
+    /// Follow records as they are written
+    Watch(OptionalRun),
+    /// What a run did, step by step
+    Show(RunArg),
+    /// The procedures of this build
+    Scenarios,
+    /// The graph of a procedure
+    Graph {
+        /// The scenario
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// How it is drawn
+        #[arg(long, value_parser = ["mermaid", "dot", "matrix", "json"], default_value = "mermaid")]
+        format: String,
+    },
+    /// Walk a procedure exhaustively and check its guards
+    Check {
+        /// The scenario; without it, every one
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Fold a run's records again and show it; needs neither configuration of the target nor network
+    Replay(RunArg),
+    /// Check hashes, chains, transitions and guards
+    Verify {
+        /// The run
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+        /// Every run, and the log itself
+        #[arg(long, conflicts_with = "run")]
+        all: bool,
+        /// The head that was printed when a run ended: the log must still contain it
+        #[arg(long, value_name = "HEAD")]
+        expect: Option<String>,
+    },
+    /// The log itself
+    Journal {
+        #[command(subcommand)]
+        command: JournalCommand,
+    },
+    /// A control plane and a connector on loopback, to try recovery on
+    Sandbox(crate::sandbox::SandboxArgs),
+    /// The configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Explain an error code
+    Explain {
+        /// The code
+        #[arg(value_name = "CODE")]
+        code: String,
+    },
+}
+
+/// A run, or none.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OptionalRun {
+    /// The run
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AnswerArgs {
+    #[command(flatten)]
+    pub(crate) reason: ReasonArgs,
+    /// The question, as it was printed (for example q12); refused if it is no longer the open one
+    #[arg(long, value_name = "Q")]
+    pub(crate) question: Option<String>,
+    /// The choice, where the question has more than yes and no
+    #[arg(long, value_name = "C")]
+    pub(crate) choice: Option<String>,
+}
+
+/// `recover journal …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Check every frame, chain and summary; changes nothing
+    Verify,
+    /// Seal a damaged range and go on in a new segment; keeps every byte
+    Salvage {
+        /// Why; it is journaled with your name
+        #[arg(long, value_name = "R")]
+        reason: String,
+    },
+    /// Let this machine act on a state directory that was made on another
+    Adopt {
+        /// Why; it is journaled with your name
+        #[arg(long, value_name = "R")]
+        reason: String,
+    },
+    /// Answer for a subject that a salvage blocked
+    Clear {
+        /// The subject's key, as `journal salvage` printed it
+        #[arg(value_name = "KEY")]
+        subject: String,
+        /// What you checked, and why it may be acted on again
+        #[arg(long, value_name = "R")]
+        reason: String,
+    },
+    /// Sizes and counts
+    Stats,
+}
+
+/// `recover config …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Read the configuration and say what is in it
+    Show,
+}
+
+fn duration_ms(text: &str) -> Result<u64, String> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let n: u64 = digits.parse().map_err(|_| format!("{text} is not a duration such as 500ms, 30s, 5m or 2h"))?;
+    let scale = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("{text} is not a duration such as 500ms, 30s, 5m or 2h")),
+    };
+    n.checked_mul(scale).ok_or_else(|| format!("{text} is too long"))
+}

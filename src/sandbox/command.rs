@@ -1,6 +1,5 @@
 //! `recover sandbox …`: from words to deeds, results on standard output, errors with their causes on standard error.
 
-use std::error::Error as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use serde_json::json;
 
 use crate::sandbox::args::{Dir, KindOrClear, SandboxArgs, SandboxCommand};
 use crate::sandbox::connector::{self, Settings};
-use crate::sandbox::error::Error;
+use crate::sandbox::error::{Error, chain};
 use crate::sandbox::fault::{self, Fault};
 use crate::sandbox::layout::Layout;
 use crate::sandbox::{down, ledger, lose_identity, server, up};
@@ -19,16 +18,10 @@ pub(crate) fn run(args: SandboxArgs) -> ExitCode {
     match execute(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = format!("error: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                text.push_str(&format!(": {error}"));
-                cause = error.source();
-            }
+            eprintln!("error: {}", chain(&error));
             if let Some(hint) = error.hint() {
-                text.push_str(&format!("\nhint: {hint}"));
+                eprintln!("hint: {hint}");
             }
-            eprintln!("{text}");
             ExitCode::from(error.exit_code())
         }
     }

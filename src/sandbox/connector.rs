@@ -14,7 +14,7 @@ use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::sandbox::error::Error;
+use crate::sandbox::error::{Error, chain};
 use crate::sandbox::http::{Answer, Client};
 use crate::sandbox::key::{self, Key};
 use crate::sandbox::ledger::StartLine;
@@ -22,7 +22,8 @@ use crate::sandbox::{clock, files, random};
 
 /// The identity's file in the data directory.
 pub(crate) const IDENTITY: &str = "identity.json";
-const PENDING: &str = "pending-key.json";
+/// The file of a key whose pairing has no result yet.
+pub(crate) const PENDING: &str = "pending-key.json";
 const HEARTBEAT_MS: u64 = 100;
 /// How often a lost reply to a pairing is asked for.
 const RESULT_TRIES: u32 = 5;
@@ -158,7 +159,7 @@ impl Connector {
             self.say("the pending key is damaged: no identity could be used with it");
             return Ok(None);
         };
-        self.result(&key)
+        self.result(&key, Absence::Final)
     }
 
     fn pair(&mut self, token: &str) -> Option<Identity> {
@@ -176,27 +177,31 @@ impl Connector {
                 None
             }
             Err(error) => {
-                self.say(&format!("the reply to the pairing was lost ({error}): asking for its result"));
-                self.result(&key).unwrap_or_else(|Doubt| {
-                    self.say("pairing failed: its result is not known");
-                    None
-                })
+                self.say(&format!("the reply to the pairing was lost ({}): asking for its result", chain(&error)));
+                let found = self.result(&key, Absence::MayChange).unwrap_or(None);
+                if found.is_none() {
+                    self.say("pairing failed: no identity came of it");
+                }
+                found
             }
         }
     }
 
-    /// Asks what was issued to a key; nothing, if the control plane says so each time.
-    fn result(&mut self, key: &Key) -> Result<Option<Identity>, Doubt> {
+    /// Asks what was issued to a key, a few times where there is no answer or it may yet change.
+    fn result(&mut self, key: &Key, absence: Absence) -> Result<Option<Identity>, Doubt> {
         let path = format!("/v1/pair/result?public_key={}", key.public_key());
         let mut denied = false;
         for attempt in 0..RESULT_TRIES {
             if attempt > 0 {
                 thread::sleep(Duration::from_millis(RESULT_PAUSE_MS));
             }
-            match self.client.get(&path) {
+            denied = match self.client.get(&path) {
                 Ok(answer) if answer.status == 200 => return self.keep(key, &answer).map(Some).ok_or(Doubt),
-                Ok(answer) => denied = answer.status == 404,
-                Err(_) => denied = false,
+                Ok(answer) => answer.status == 404,
+                Err(_) => false,
+            };
+            if denied && absence == Absence::Final {
+                break;
             }
         }
         if denied {
@@ -236,7 +241,7 @@ impl Connector {
         self.say("no identity and no token: asking to be let in");
         match self.client.post("/v1/bootstrap", &json!({ "agent": self.settings.agent })) {
             Ok(answer) => self.say(&format!("{} {}", answer.status, answer.code())),
-            Err(error) => self.say(&format!("the bootstrap call failed: {error}")),
+            Err(error) => self.say(&format!("the bootstrap call failed: {}", chain(&error))),
         }
     }
 
@@ -267,6 +272,15 @@ impl Connector {
 
 /// Whether a pairing happened cannot be told.
 struct Doubt;
+
+/// What it means that nothing was issued to a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    /// The request was made by an earlier start; it is not waited for.
+    Final,
+    /// The request may still be on its way.
+    MayChange,
+}
 
 /// The command line of a connector, as the configuration names it: no secret is in it.
 pub(crate) fn command(program: &Path, settings: &Settings) -> Result<Vec<String>, Error> {

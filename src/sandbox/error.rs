@@ -93,3 +93,15 @@ impl Error {
         }
     }
 }
+
+/// An error and its causes in one line: none of them repeats another.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

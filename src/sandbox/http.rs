@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// A reply longer than this is not believed. Bytes.
 const REPLY_LEN_MAX: u64 = 1 << 20;
+/// Marks a request of one of the sandbox's own commands.
+pub(crate) const COMMAND_HEADER: &str = "x-sandbox-command";
 
 /// Why there is no reply. Whether the request was executed is not known, except where it says so.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +50,7 @@ impl Answer {
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
-    bearer: Option<String>,
+    credential: Option<String>,
     timeout: Duration,
 }
 
@@ -57,12 +59,12 @@ impl Client {
     pub(crate) fn new(base: &str, timeout: Duration) -> Result<Self, CallError> {
         let address = base.strip_prefix("http://").and_then(|rest| rest.trim_end_matches('/').parse().ok());
         let address = address.ok_or_else(|| CallError::Base(base.to_owned()))?;
-        Ok(Self { address, bearer: None, timeout })
+        Ok(Self { address, credential: None, timeout })
     }
 
-    /// The same, with a credential.
-    pub(crate) fn with_bearer(self, bearer: String) -> Self {
-        Self { bearer: Some(bearer), ..self }
+    /// The same, as a command of the sandbox: with the administrator's credential, and spared from faults.
+    pub(crate) fn commanding(self, credential: String) -> Self {
+        Self { credential: Some(credential), ..self }
     }
 
     /// Asks for something.
@@ -78,12 +80,12 @@ impl Client {
     fn call(&self, method: &str, path: &str, body: &str) -> Result<Answer, CallError> {
         let until = Instant::now() + self.timeout;
         let mut stream = TcpStream::connect_timeout(&self.address, self.timeout).map_err(CallError::Connect)?;
-        let authorization = self.bearer.as_ref().map(|bearer| format!("authorization: Bearer {bearer}\r\n"));
+        let command = |credential| format!("authorization: Bearer {credential}\r\n{COMMAND_HEADER}: yes\r\n");
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\n{}\
              content-length: {}\r\n\r\n{body}",
             self.address,
-            authorization.unwrap_or_default(),
+            self.credential.as_ref().map(command).unwrap_or_default(),
             body.len()
         );
         stream.set_nodelay(true).map_err(CallError::Broken)?;

@@ -25,6 +25,9 @@ use rustix::fs::{Mode, OFlags};
 use crate::sandbox::process::{self, BOOT_ID, Stat};
 use crate::sandbox::{error::Error, files};
 
+/// Where the limit on descriptors is higher, those beyond are not looked for one by one.
+const DESCRIPTORS_MAX: i32 = 1 << 16;
+
 /// Starts `command`, detached, unless the process of the pid file lives. Gives its pid either way.
 pub(crate) fn launch(command: &[String], pidfile: &Path, log: &Path) -> Result<i32, Error> {
     let failed = || Error::io(format!("start the process of {}", pidfile.display()));
@@ -68,6 +71,8 @@ struct Birth {
     pidfile: CString,
     tmp: CString,
     boot: String,
+    /// No descriptor has this number or a higher one.
+    descriptors: i32,
 }
 
 impl Birth {
@@ -76,12 +81,15 @@ impl Birth {
         let mut tmp = path.to_vec();
         tmp.extend_from_slice(b".tmp");
         let boot = fs::read_to_string(BOOT_ID)?.trim().to_owned();
-        Ok(Self { pidfile: CString::new(path)?, tmp: CString::new(tmp)?, boot })
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let descriptors = limit.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(DESCRIPTORS_MAX);
+        let descriptors = descriptors.min(DESCRIPTORS_MAX);
+        Ok(Self { pidfile: CString::new(path)?, tmp: CString::new(tmp)?, boot, descriptors })
     }
 
     fn enter(&self) -> io::Result<()> {
         rustix::process::setsid()?;
-        close_on_exec()?;
+        close_on_exec(self.descriptors);
         let pid = rustix::process::getpid().as_raw_nonzero();
         let mut buffer = [0; 1024];
         let start = own_stat(&mut buffer)?.start;
@@ -113,9 +121,38 @@ fn own_stat(buffer: &mut [u8]) -> io::Result<Stat> {
 }
 
 /// Lets nothing but standard input, output and error into the program, whatever our own starter left open.
-fn close_on_exec() -> io::Result<()> {
+fn close_on_exec(limit: i32) {
     let from: libc::c_uint = 3;
     #[expect(unsafe_code, reason = "a system call on numbers; no library function of it is safe")]
     let done = unsafe { libc::syscall(libc::SYS_close_range, from, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if done != 0 {
+        // A kernel before 5.11, or a filter that does not know the call.
+        close_each_on_exec(limit);
+    }
+}
+
+fn close_each_on_exec(limit: i32) {
+    for fd in 3..limit {
+        #[expect(unsafe_code, reason = "sets a flag; on a number that is no descriptor it fails and changes nothing")]
+        let _set = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    #[test]
+    fn descriptors_are_kept_from_a_program_also_without_close_range() {
+        let file = fs::File::open("/proc/self/stat").expect("opens");
+        let copy = rustix::io::dup(&file).expect("is copied");
+        let kept = |fd| rustix::io::fcntl_getfd(fd).expect("is open").contains(rustix::io::FdFlags::CLOEXEC);
+        assert!(!kept(&copy), "a copy made so is inherited");
+        close_each_on_exec(copy.as_raw_fd());
+        assert!(!kept(&copy), "the limit itself is left out");
+        close_each_on_exec(copy.as_raw_fd() + 1);
+        assert!(kept(&copy));
+    }
 }

@@ -77,7 +77,10 @@ impl Layout {
         loss = "loss.json";
         /// Held by a command that changes the sandbox.
         lock = "sandbox.lock";
+        /// What makes the directory a sandbox.
         mark = "sandbox.json";
+        /// A mark that was being made.
+        unfinished_mark = "sandbox.json.tmp";
     }
 
     /// The directory itself.
@@ -94,8 +97,9 @@ impl Layout {
         let text = files::read_if_there(&layout.mark()).map_err(Error::io(format!("read the mark of {named}")))?;
         if text.is_none() {
             let mut entries = fs::read_dir(&layout.dir).map_err(Error::io(format!("list {named}")))?;
-            // The lock of a first `up` that was killed is no reason to refuse the second.
-            if entries.any(|entry| entry.is_ok_and(|entry| entry.path() != layout.lock())) {
+            // What a first `up` left that was killed before it had made its mark is no reason to refuse the second.
+            let ours = [layout.lock(), layout.unfinished_mark()];
+            if entries.any(|entry| entry.is_ok_and(|entry| !ours.contains(&entry.path()))) {
                 return Err(Error::NotOurs(layout.dir));
             }
         }
@@ -155,6 +159,11 @@ impl Layout {
     /// Whether the connector has an identity on disk.
     pub(crate) fn has_identity(&self) -> bool {
         self.data().join(super::connector::IDENTITY).is_file()
+    }
+
+    /// Whether the connector has presented a token and not yet kept, or never got, an identity.
+    pub(crate) fn has_pending_key(&self) -> bool {
+        self.data().join(super::connector::PENDING).is_file()
     }
 }
 

@@ -69,8 +69,9 @@ pub(crate) fn up(dir: &Path) -> Result<Up, Error> {
         Some(true) => restart(&layout)?,
         Some(false) | None => pair_first(&layout, &client)?,
     };
-    if layout.has_identity() {
-        // An identity that is not the current one never comes online, so this is not insisted on.
+    if layout.has_identity() || layout.has_pending_key() {
+        // An identity that is not the current one, or a key that nothing was issued to, never comes online: this is not
+        // insisted on.
         let _seen = await_status(&layout, &client, "online", Duration::from_secs(3));
     }
     Ok(Up {
@@ -117,6 +118,10 @@ fn pair_first(layout: &Layout, client: &Client) -> Result<i32, Error> {
     let pid = restart(layout)?;
     let paired = await_status(layout, client, "online", Duration::from_secs(WAIT_S));
     files::remove_if_there(&token).map_err(Error::io("take the first token back"))?;
+    if paired.is_err() {
+        // It has given up and would stay so: the next `up` starts it anew, and it asks what came of its pairing.
+        process::stop(&layout.connector_pidfile(), GRACE).map_err(Error::io("stop the connector"))?;
+    }
     paired.map(|()| pid)
 }
 
@@ -176,7 +181,7 @@ pub(crate) fn client(layout: &Layout) -> Result<Client, Error> {
     let base = layout.base()?.ok_or(Error::Down)?;
     let credential =
         std::fs::read_to_string(layout.credential()).map_err(Error::io("read the sandbox's credential"))?;
-    Ok(Client::new(&base, Duration::from_secs(CALL_S))?.with_bearer(credential.trim().to_owned()))
+    Ok(Client::new(&base, Duration::from_secs(CALL_S))?.commanding(credential.trim().to_owned()))
 }
 
 fn settings(layout: &Layout, base: &str) -> Result<Settings, Error> {

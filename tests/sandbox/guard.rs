@@ -109,6 +109,21 @@ impl Sandbox {
         calls.iter_mut().map(|call| call["effect"].take()).filter(|effect| *effect != "none").collect()
     }
 
+    /// The files of the sandbox in which a text stands.
+    pub(crate) fn files_with(&self, text: &str) -> Vec<String> {
+        let (mut folders, mut found) = (vec![self.dir.clone()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).expect("is a folder").flatten().map(|entry| entry.path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if String::from_utf8_lossy(&fs::read(&path).expect("is readable")).contains(text) {
+                    found.push(path.strip_prefix(&self.dir).expect("is inside").to_string_lossy().into_owned());
+                }
+            }
+        }
+        found
+    }
+
     /// The connector's log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("connector.log")).expect("there is a log")
@@ -134,11 +149,15 @@ impl Sandbox {
         self.config()["target"]["edge-1"]["workload"]["process"]["token_file"].as_str().expect("is text").into()
     }
 
+    /// What the pid file of one of its processes says.
+    pub(crate) fn pid_record(&self, name: &str) -> Value {
+        let text = fs::read_to_string(self.path(&format!("run/{name}.pid"))).expect("there is a pid file");
+        serde_json::from_str(&text).expect("is JSON")
+    }
+
     /// The number of one of its processes.
     pub(crate) fn pid(&self, name: &str) -> i32 {
-        let text = fs::read_to_string(self.path(&format!("run/{name}.pid"))).expect("there is a pid file");
-        let record: Value = serde_json::from_str(&text).expect("is JSON");
-        i32::try_from(record["pid"].as_i64().expect("a number")).expect("fits")
+        i32::try_from(self.pid_record(name)["pid"].as_i64().expect("a number")).expect("fits")
     }
 
     /// Every live process that has the directory among its arguments.

@@ -38,11 +38,14 @@ fn the_processes_are_detached_and_carry_no_secret() {
     shell.args(["-c", script, env!("CARGO_BIN_EXE_recover")]).args([sandbox.dir(), &sandbox.leak()]);
     assert!(shell.output().expect("runs").status.success());
     let credential = fs::read_to_string(sandbox.path("credential")).expect("exists");
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("exists");
     for name in ["connector", "control-plane"] {
         let pid = sandbox.pid(name);
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("lives");
         let fields: Vec<&str> = stat.rsplit(") ").next().expect("has fields").split(' ').collect();
         assert_eq!((fields[2], fields[3]), (pid.to_string().as_str(), pid.to_string().as_str()), "group and session");
+        let record: Value = sandbox.pid_record(name);
+        assert_eq!((record["start"].to_string().as_str(), record["boot"].as_str()), (fields[19], Some(boot.trim())));
         for fd in fs::read_dir(format!("/proc/{pid}/fd")).expect("lives").flatten() {
             let target = fs::read_link(fd.path()).unwrap_or_default();
             assert!(!target.ends_with("leaked") && !target.to_string_lossy().contains(".lock"), "{target:?} in {name}");
@@ -71,7 +74,8 @@ fn an_identity_that_is_lost_is_recovered_with_one_token() {
         sandbox.admin("POST", "/tokens/revoke", Some(json!({ "label": "onboarding" }))),
         json!({ "revoked": 1 })
     );
-    sandbox.restart_with_token(&sandbox.mint("run-1"));
+    let token = sandbox.mint("run-1");
+    sandbox.restart_with_token(&token);
     sandbox.await_status("online");
     let found = sandbox.status()["identity"]["serial"].clone();
     assert!(found.is_string() && found != lost);
@@ -84,6 +88,11 @@ fn an_identity_that_is_lost_is_recovered_with_one_token() {
     assert_eq!(counts(&sandbox.ledger()), [1, 1, 1, 1, 2, 0]);
     let effects: Vec<Value> = sandbox.effects();
     assert_eq!(effects, ["revoked", "minted", "paired", "online", "online"].map(|effect| json!(effect)));
+    assert_eq!(sandbox.files_with(&token), [""; 0], "the token never reached a disk");
+    let identity: Value =
+        serde_json::from_slice(&fs::read(sandbox.path("data/identity.json")).expect("exists")).expect("is JSON");
+    let key = identity["secret_key"].as_str().expect("is text");
+    assert_eq!(sandbox.files_with(key), ["data/identity.json"]);
 }
 
 #[test]

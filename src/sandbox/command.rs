@@ -1,0 +1,57 @@
+//! `recover sandbox …`: from words to deeds, results on standard output, errors with their causes on standard error.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::sandbox::args::{Dir, KindOrClear, SandboxArgs, SandboxCommand};
+use crate::sandbox::connector::{self, Settings};
+use crate::sandbox::error::{Error, chain};
+use crate::sandbox::fault::{self, Fault};
+use crate::sandbox::layout::Layout;
+use crate::sandbox::{down, ledger, lose_identity, server, up};
+
+/// Runs a command and says how it ended.
+pub(crate) fn run(args: SandboxArgs) -> ExitCode {
+    match execute(args.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn execute(command: SandboxCommand) -> Result<(), Error> {
+    match command {
+        SandboxCommand::Up(Dir { dir }) => print(&up(&dir)?),
+        SandboxCommand::LoseIdentity { dir: Dir { dir }, keep_original } => print(&lose_identity(&dir, keep_original)?),
+        SandboxCommand::Ledger(Dir { dir }) => print(&ledger(&dir)?),
+        SandboxCommand::Down(Dir { dir }) => print(&down(&dir)?),
+        SandboxCommand::Fault { dir: Dir { dir }, kind, on, times } => {
+            let layout = Layout::open(&dir)?;
+            let faults = match (kind, on) {
+                (KindOrClear::Kind(kind), Some(on)) => fault::fault(&layout, Fault { on, kind, times })?,
+                (KindOrClear::Kind(_), None) => {
+                    return Err(Error::Usage("a fault needs --on pair, mint, revoke or status".to_owned()));
+                }
+                (KindOrClear::Clear, _) => fault::clear(&layout).map(|()| Vec::new())?,
+            };
+            print(&json!({ "schema": "recover.sandbox-faults/v1", "faults": faults }))
+        }
+        SandboxCommand::ControlPlane(Dir { dir }) => server::run(&dir),
+        SandboxCommand::Connector { data, token_file, log, starts, control_plane, agent } => {
+            connector::run(Settings { data, token_file, log, starts, control_plane, agent })
+        }
+    }
+}
+
+fn print(value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string(value).map_err(|error| Error::io("encode the result")(error.into()))?;
+    writeln!(io::stdout().lock(), "{text}").map_err(Error::io("write to standard output"))
+}

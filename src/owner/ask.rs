@@ -1,0 +1,96 @@
+//! What a client asks of the owner, and what it hears back: one JSON object per line on `control.sock`.
+
+use recover_engine::Json;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::actor::Actor;
+use crate::fault::{Code, Fault};
+use crate::target::Target;
+
+/// The version of this conversation.
+pub(crate) const VERSION: u32 = 1;
+
+/// A request with what the owner needs to know of who makes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Envelope {
+    pub(crate) v: u32,
+    pub(crate) actor: Actor,
+    /// Routine questions are answered.
+    pub(crate) yes: bool,
+    /// Questions are waited at for this long, in milliseconds, instead of stopping the run.
+    pub(crate) wait_ms: Option<u64>,
+    /// How the target is reached, where the request may lead to effects. It holds references to secrets, never secrets.
+    pub(crate) target: Option<Box<Target>>,
+    pub(crate) ask: Ask,
+}
+
+/// The request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub(crate) enum Ask {
+    Start(Box<StartAsk>),
+    Resume { run: String },
+    Answer { run: String, question: Option<u32>, choice: Option<String>, deny: bool, reason: String },
+    Cancel { run: String, reason: String },
+    Resolve { run: String, step: String, happened: Option<Json>, reason: String },
+    Abandon { run: String, reason: String },
+}
+
+/// A request to start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StartAsk {
+    pub(crate) scenario: String,
+    pub(crate) target: String,
+    pub(crate) subject: String,
+    pub(crate) params: Json,
+    pub(crate) alert: Option<String>,
+    pub(crate) ticket: Option<String>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) attach: bool,
+}
+
+impl Ask {
+    /// The run it is about, if it names one.
+    pub(crate) fn run(&self) -> Option<&str> {
+        match self {
+            Self::Start(_) => None,
+            Self::Resume { run }
+            | Self::Answer { run, .. }
+            | Self::Cancel { run, .. }
+            | Self::Resolve { run, .. }
+            | Self::Abandon { run, .. } => Some(run),
+        }
+    }
+}
+
+/// What a client hears.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "tell", rename_all = "kebab-case")]
+pub(crate) enum Tell {
+    /// A record is durable.
+    Event { line: Value, text: String },
+    /// The request was carried out, and the run went on or was already executed by the owner.
+    Done { text: String },
+    /// The run stopped.
+    Result { line: Value, exit: u8 },
+    /// The request was refused.
+    Refused { code: String, message: String, hint: Option<String> },
+}
+
+impl Tell {
+    pub(crate) fn fault(fault: Fault) -> Self {
+        Self::Refused { code: fault.code.as_str().to_owned(), message: fault.message, hint: fault.hint }
+    }
+
+    /// Whether nothing comes after it.
+    pub(crate) const fn is_last(&self) -> bool {
+        !matches!(self, Self::Event { .. })
+    }
+}
+
+/// The fault that a refusal stands for.
+pub(crate) fn fault_of(code: &str, message: String, hint: Option<String>) -> Fault {
+    let code = Code::ALL.iter().copied().find(|known| known.as_str() == code).unwrap_or(Code::Bug);
+    Fault { code, message, hint }
+}

@@ -1,0 +1,176 @@
+//! One command's way: become the owner, or ask the one there is; and if it dies, begin again.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::fault::{Code, Exit, Fault};
+use crate::owner::ask::{Envelope, Tell, fault_of};
+use crate::owner::office::Office;
+use crate::owner::{result, socket};
+use crate::printer::Printer;
+use crate::store::{Opened, Store};
+
+/// How often a client looks for the lock or the socket while neither is to be had.
+const TRIES: u32 = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
+
+/// Has a request carried out, prints what is heard, and says how the process is to end.
+pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Fault::caused(Code::Bug, "the runtime cannot be started", &e))?;
+    LocalSet::new().block_on(&runtime, async {
+        for _ in 0..TRIES {
+            match Store::open(state)? {
+                Opened::Own(store) => return own(*store, state, envelope, printer).await,
+                Opened::Held { holder } => match ask(state, &envelope, printer).await {
+                    Heard::Last(exit) => return exit,
+                    Heard::OwnerDied => printer.talk("the owner of the state directory is gone; taking over"),
+                    Heard::NoSocket => tracing::debug!(holder, "the lock is held and no socket answers"),
+                },
+            }
+            tokio::time::sleep(BETWEEN_TRIES).await;
+        }
+        Err(Fault::new(Code::OwnerGone, "another process holds the state directory and does not answer"))
+    })
+}
+
+/// As the owner: carries the request out, serves others, and stays until the last run has stopped.
+async fn own(store: Store, state: &Path, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
+    let actor = envelope.actor.json();
+    let office = Office::new(store)?;
+    let listener =
+        socket::bind(state).map_err(|e| Fault::caused(Code::Unreadable, "the owner's socket cannot be made", &e))?;
+    tokio::task::spawn_local(socket::serve(Rc::clone(&office), listener));
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let first = Rc::clone(&office);
+    tokio::task::spawn_local(async move { first.handle(envelope, sender).await });
+
+    let stream = |kind| signal(kind).map_err(|e| Fault::caused(Code::Bug, "signals cannot be caught", &e));
+    let (mut int, mut term) = (stream(SignalKind::interrupt())?, stream(SignalKind::terminate())?);
+    let mut signals = 0_u32;
+    let mut said: Option<Result<Exit, Fault>> = None;
+    loop {
+        tokio::select! {
+            biased;
+            Some(()) = async { tokio::select! { s = int.recv() => s, s = term.recv() => s } } => {
+                signals += 1;
+                if signals > 1 {
+                    crash();
+                }
+                printer.talk("stopping at the next boundary; a second signal ends the process at once");
+                office.interrupt(&actor);
+            }
+            tell = heard.recv(), if said.is_none() => match tell {
+                Some(tell) => said = show(tell, printer),
+                None => said = Some(Err(Fault::new(Code::Bug, "the request ended without a word"))),
+            },
+            () = office.idle(), if said.is_some() => break,
+        }
+        if let Some(why) = office.dead.get() {
+            tracing::error!(why, "the process ends");
+            let fault = match said {
+                Some(Err(fault)) => fault,
+                _ => Fault::new(Code::NotWritable, why),
+            };
+            end(&fault, printer);
+        }
+    }
+    said.unwrap_or(Ok(Exit::Bug))
+}
+
+/// After a failed write or sync nothing may be flushed, retried or dropped: the process ends here.
+#[expect(clippy::disallowed_methods, reason = "a poisoned journal must not run destructors, sled's least of all")]
+fn end(fault: &Fault, printer: Printer) -> ! {
+    crate::say(fault, printer);
+    std::process::exit(i32::from(Exit::JournalNotWritable as u8))
+}
+
+/// A crash on demand, and nothing worse.
+fn crash() {
+    let _sent = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
+enum Heard {
+    Last(Result<Exit, Fault>),
+    OwnerDied,
+    NoSocket,
+}
+
+async fn ask(state: &Path, envelope: &Envelope, printer: Printer) -> Heard {
+    let Ok(stream) = UnixStream::connect(socket::path(state)).await else { return Heard::NoSocket };
+    let (read, mut write) = stream.into_split();
+    let Ok(mut text) = serde_json::to_vec(envelope) else { return Heard::NoSocket };
+    text.push(b'\n');
+    if write.write_all(&text).await.is_err() {
+        return Heard::OwnerDied;
+    }
+    let mut lines = BufReader::new(read).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str::<Tell>(&line) {
+            // An owner that stops at a boundary hands its other runs over.
+            Ok(Tell::Result { exit, .. }) if exit == Exit::Interrupted as u8 => return Heard::OwnerDied,
+            Ok(Tell::Refused { code, .. }) if code == Code::OwnerGone.as_str() => return Heard::OwnerDied,
+            Ok(tell) => {
+                if let Some(last) = show(tell, printer) {
+                    return Heard::Last(last);
+                }
+            }
+            Err(_) => return Heard::OwnerDied,
+        }
+    }
+    Heard::OwnerDied
+}
+
+/// Prints what was heard; the last word is the end.
+fn show(tell: Tell, printer: Printer) -> Option<Result<Exit, Fault>> {
+    match tell {
+        Tell::Event { line, text } => {
+            if printer.json() {
+                printer.data(&line.to_string());
+            } else {
+                printer.talk(&text);
+            }
+            None
+        }
+        Tell::Done { text } => {
+            if printer.json() {
+                printer.data(&serde_json::json!({ "schema": "recover.done/v1", "text": text }).to_string());
+            } else {
+                printer.data(&text);
+            }
+            Some(Ok(Exit::Done))
+        }
+        Tell::Result { line, exit } => {
+            printer.show(&line, || result::text(&line));
+            Some(Ok(exit_of(exit)))
+        }
+        Tell::Refused { code, message, hint } => Some(Err(fault_of(&code, message, hint))),
+    }
+}
+
+fn exit_of(code: u8) -> Exit {
+    const ALL: &[Exit] = &[
+        Exit::Done,
+        Exit::Bug,
+        Exit::AsFound,
+        Exit::Residue,
+        Exit::PersonNeeded,
+        Exit::GuardRefused,
+        Exit::Held,
+        Exit::Damaged,
+        Exit::NotApplicable,
+        Exit::Usage,
+        Exit::JournalNotWritable,
+        Exit::Interrupted,
+    ];
+    ALL.iter().copied().find(|exit| *exit as u8 == code).unwrap_or(Exit::Bug)
+}

@@ -1,0 +1,361 @@
+//! The owner of a state directory: executes runs, and carries out what clients ask.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use recover_engine::{
+    Admission, Choice, DriveError, JournalError, Owner, Run, RunId, Start, Stop, Unwilling, Wish, drive,
+};
+use recover_scenarios::Registered;
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+
+use crate::clock;
+use crate::fault::{Code, Fault};
+use crate::owner::ask::{Ask, Envelope, StartAsk, Tell};
+use crate::owner::host::RunHost;
+use crate::owner::result;
+use crate::store::{self, Store};
+use crate::target::Target;
+
+type Listener = mpsc::UnboundedSender<Tell>;
+
+/// The owner.
+pub(crate) struct Office {
+    store: Store,
+    owner: RefCell<Owner>,
+    live: RefCell<HashMap<RunId, Rc<RunHost>>>,
+    stopping: Cell<bool>,
+    /// Set when the journal took no more: the process must end.
+    pub(crate) dead: Cell<Option<&'static str>>,
+    idle: tokio::sync::Notify,
+}
+
+/// A run ready to be driven.
+struct Ready {
+    run: Run,
+    target: Box<Target>,
+}
+
+fn bug(what: &str, error: &dyn std::error::Error) -> Fault {
+    Fault::caused(Code::Bug, what, error)
+}
+
+impl Office {
+    pub(crate) fn new(store: Store) -> Result<Rc<Self>, Fault> {
+        let mut owner = Owner::default();
+        for (id, begun, open) in store.begun_runs()? {
+            owner.note(id, &begun, open, false);
+        }
+        Ok(Rc::new(Self {
+            store,
+            owner: RefCell::new(owner),
+            live: RefCell::new(HashMap::new()),
+            stopping: Cell::new(false),
+            dead: Cell::new(None),
+            idle: tokio::sync::Notify::new(),
+        }))
+    }
+
+    /// Returns when no run is executed any more.
+    pub(crate) async fn idle(&self) {
+        while !self.live.borrow().is_empty() && self.dead.get().is_none() {
+            self.idle.notified().await;
+        }
+    }
+
+    /// Stops every run at its next boundary. They stay open.
+    pub(crate) fn interrupt(&self, actor: &Arc<str>) {
+        self.stopping.set(true);
+        for host in self.live.borrow().values() {
+            let _reply = host.wish(Arc::clone(actor), Wish::Interrupt);
+        }
+    }
+
+    /// Carries out a request. Everything that is heard of it goes to `listener`, the last word last.
+    pub(crate) async fn handle(self: &Rc<Self>, envelope: Envelope, listener: Listener) {
+        if let Err(fault) = self.carry_out(envelope, &listener).await {
+            // A client that went away does not wait for it any more.
+            let _gone = listener.send(Tell::fault(fault));
+        }
+    }
+
+    async fn carry_out(self: &Rc<Self>, envelope: Envelope, listener: &Listener) -> Result<(), Fault> {
+        if self.stopping.get() {
+            return Err(Fault::new(Code::OwnerGone, "the owner of the state directory is stopping")
+                .hint("try again: whoever comes first becomes the owner"));
+        }
+        let actor = envelope.actor.json();
+        match envelope.ask.clone() {
+            Ask::Start(start) => self.start(&envelope, *start, listener),
+            Ask::Resume { run } => {
+                let id = self.find(&run)?;
+                match self.host(id) {
+                    Some(host) => self.follow(&host, &envelope, listener),
+                    None => {
+                        let ready = self.take_up(id, &envelope)?;
+                        self.execute(ready, &envelope, listener.clone());
+                    }
+                }
+                Ok(())
+            }
+            Ask::Answer { run, question, choice, deny, reason } => {
+                let choice = choice.unwrap_or_else(|| if deny { Choice::DENY } else { Choice::APPROVE }.to_owned());
+                self.wish(&run, &envelope, listener, actor, Wish::Answer { question, choice, reason }).await
+            }
+            Ask::Cancel { run, reason } => {
+                self.wish(&run, &envelope, listener, actor, Wish::Cancel { reason }).await
+            }
+            Ask::Resolve { run, step, happened, reason } => {
+                self.wish(&run, &envelope, listener, actor, Wish::Resolve { step, happened, reason }).await
+            }
+            Ask::Abandon { run, reason } => {
+                if self.host(self.find(&run)?).is_some() {
+                    return Err(Fault::new(Code::RunLive, format!("{run} is being executed"))
+                        .hint("stop its owner or cancel the run first"));
+                }
+                self.wish(&run, &envelope, listener, actor, Wish::Abandon { reason }).await
+            }
+        }
+    }
+
+    fn find(&self, run: &str) -> Result<RunId, Fault> {
+        store::parse_run(run).and_then(|id| self.store.exists(id).map(|()| id))
+    }
+
+    fn host(&self, id: RunId) -> Option<Rc<RunHost>> {
+        self.live.borrow().get(&id).map(Rc::clone)
+    }
+
+    /// Puts a wish before a run, taking it up first if nobody executes it.
+    async fn wish(
+        self: &Rc<Self>,
+        run: &str,
+        envelope: &Envelope,
+        listener: &Listener,
+        actor: Arc<str>,
+        wish: Wish,
+    ) -> Result<(), Fault> {
+        let id = self.find(run)?;
+        if let Some(host) = self.host(id) {
+            let reply = host.wish(actor, wish).await;
+            let () = reply.map_err(|_| Fault::new(Code::OwnerGone, "the run stopped before it heard this"))?.map_err(unwilling)?;
+            let _gone = listener.send(Tell::Done { text: format!("done; {id} is executed by its owner") });
+            return Ok(());
+        }
+        let ready = self.take_up(id, envelope)?;
+        let host = RunHost::new();
+        let reply = host.wish(actor, wish);
+        let (quiet, mut heard) = mpsc::unbounded_channel();
+        self.execute_on(host, ready, envelope, quiet);
+        // A refusal is the last word; whatever else is heard before it is only about the run's being taken up.
+        let mut before = Vec::new();
+        let mut reply = std::pin::pin!(reply);
+        loop {
+            tokio::select! {
+                biased;
+                reply = &mut reply => {
+                    if let Ok(Err(refused)) = reply {
+                        return Err(unwilling(refused));
+                    }
+                    break;
+                }
+                tell = heard.recv() => match tell {
+                    Some(tell) if tell.is_last() => { before.push(tell); break; }
+                    Some(tell) => before.push(tell),
+                    None => break,
+                }
+            }
+        }
+        for tell in before {
+            let _gone = listener.send(tell);
+        }
+        while let Some(tell) = heard.recv().await {
+            let _gone = listener.send(tell);
+        }
+        Ok(())
+    }
+
+    fn start(self: &Rc<Self>, envelope: &Envelope, ask: StartAsk, listener: &Listener) -> Result<(), Fault> {
+        let scenario = recover_scenarios::find(&ask.scenario)
+            .ok_or_else(|| Fault::new(Code::UnknownScenario, format!("no scenario is called {}", ask.scenario)))?;
+        let admission = self.owner.borrow().admit(&Start {
+            scenario: ask.scenario.clone(),
+            target: ask.target.clone(),
+            subject: ask.subject.clone(),
+            params: ask.params.clone(),
+            request_id: ask.request_id.clone(),
+            attach: ask.attach,
+        });
+        match admission {
+            Admission::Begin => {
+                let ready = self.begin(scenario, envelope, ask)?;
+                self.execute(ready, envelope, listener.clone());
+            }
+            Admission::Resume(id) => {
+                let ready = self.take_up(id, envelope)?;
+                self.execute(ready, envelope, listener.clone());
+            }
+            Admission::Attach(id) => match self.host(id) {
+                Some(host) => self.follow(&host, envelope, listener),
+                None => return Err(Fault::new(Code::OwnerGone, format!("{id} has just stopped"))),
+            },
+            Admission::Known(id) => {
+                let (line, exit) = self.store.closed_result(id)?;
+                let _gone = listener.send(Tell::Result { line, exit: exit as u8 });
+            }
+            Admission::Held { by, live, same } => return Err(held(by, live, same)),
+            Admission::RequestIdReused(by) => {
+                return Err(Fault::new(Code::RequestIdReused, format!("that request id began {by}, for something else")));
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&self, scenario: &'static Registered, envelope: &Envelope, ask: StartAsk) -> Result<Ready, Fault> {
+        let target = envelope
+            .target
+            .clone()
+            .ok_or_else(|| Fault::new(Code::UnknownTarget, "the request does not say how its target is reached"))?;
+        let now = clock::now();
+        let id = clock::run_id(now).map_err(|e| bug("no entropy for a run id", &e))?;
+        let machine = scenario.entry.begin(&ask.params).map_err(|e| Fault::caused(Code::BadParameter, "parameters", &e))?;
+        let consumed = self.store.spent_on(&ask.subject)?;
+        let charter = scenario.charter(|begun| recover_engine::Begun {
+            target: ask.target,
+            subject: ask.subject,
+            params: ask.params,
+            alert: ask.alert,
+            ticket: ask.ticket,
+            request_id: ask.request_id,
+            consumed,
+            ..begun
+        });
+        let run = Run::begin(id, now, envelope.actor.json(), Arc::new(charter), machine)
+            .map_err(|e| bug("the run cannot begin", &e))?;
+        Ok(Ready { run, target })
+    }
+
+    /// A run that nobody executes, folded from its records.
+    fn take_up(&self, id: RunId, envelope: &Envelope) -> Result<Ready, Fault> {
+        let entries = self.store.entries(id)?;
+        let begun = store::begun_of(&entries)?;
+        if entries.last().is_some_and(|entry| entry.header().kind == recover_engine::Kind::Closed) {
+            return Err(Fault::new(Code::RunClosed, format!("{id} is closed"))
+                .hint(format!("`recover show {id}` tells how it ended")));
+        }
+        let scenario = recover_scenarios::find(&begun.scenario)
+            .filter(|scenario| scenario.entry.version == begun.version)
+            .ok_or_else(|| {
+                Fault::new(
+                    Code::TooNew,
+                    format!("{id} is of {} version {}, which this build does not know", begun.scenario, begun.version),
+                )
+                .hint("resume it with the build that began it; replay and verify work with any")
+            })?;
+        let target = envelope.target.clone().ok_or_else(|| {
+            Fault::new(Code::UnknownTarget, format!("the configuration has no target {}, which {id} is about", begun.target))
+        })?;
+        let machine =
+            scenario.entry.begin(&begun.params).map_err(|e| bug("the run's parameters are not the scenario's", &e))?;
+        let charter = scenario.charter_of(begun).map_err(|e| Fault::caused(Code::Damaged, "the run", &e))?;
+        let run = Run::resume(&entries, Arc::new(charter), machine, envelope.actor.json())
+            .map_err(|e| bug("the run cannot be taken up", &e))?;
+        Ok(Ready { run, target })
+    }
+
+    fn follow(&self, host: &Rc<RunHost>, envelope: &Envelope, listener: &Listener) {
+        prepare(host, envelope);
+        host.listen(listener.clone());
+    }
+
+    fn execute(self: &Rc<Self>, ready: Ready, envelope: &Envelope, listener: Listener) {
+        self.execute_on(RunHost::new(), ready, envelope, listener);
+    }
+
+    fn execute_on(self: &Rc<Self>, host: Rc<RunHost>, ready: Ready, envelope: &Envelope, listener: Listener) {
+        let Ready { mut run, target } = ready;
+        let id = run.position().run;
+        prepare(&host, envelope);
+        host.listen(listener);
+        self.owner.borrow_mut().note(id, &run.position().charter.begun, true, true);
+        self.live.borrow_mut().insert(id, Rc::clone(&host));
+        let office = Rc::clone(self);
+        spawn_local(async move {
+            let tell = office.drive(&mut run, &host, &target).await;
+            // Before the last word is said, so that whoever hears it finds the run given up.
+            office.live.borrow_mut().remove(&id);
+            let closed = matches!(run.position().phase, recover_engine::Phase::Closed(_));
+            if closed {
+                office.owner.borrow_mut().closed(id);
+            } else {
+                office.owner.borrow_mut().live(id, false);
+            }
+            host.tell(&tell);
+            office.idle.notify_waiters();
+            office.idle.notify_one();
+        });
+    }
+
+    async fn drive(&self, run: &mut Run, host: &RunHost, target: &Target) -> Tell {
+        let world = match target.world() {
+            Ok(world) => world,
+            Err(fault) => return Tell::fault(fault),
+        };
+        match drive(run, self.store.journal(), &world, host).await {
+            Ok(stop) => {
+                let commits = self.store.commits(run.position().run).unwrap_or(host.commits.get());
+                let (line, exit) = result::result(run.position(), &stop, commits, host.head.get());
+                if let Stop::Closed(_) = stop {
+                    world.forget(run.position().run);
+                }
+                Tell::Result { line, exit: exit as u8 }
+            }
+            Err(DriveError::Journal(error)) => {
+                if let JournalError::Poisoned(_) = error {
+                    self.dead.set(Some("the journal could not be written"));
+                }
+                Tell::fault(store::journal_fault(&error))
+            }
+            Err(DriveError::Run(error)) => Tell::fault(bug("the run cannot go on", &error)),
+        }
+    }
+}
+
+/// What a request brings along for the run that it follows.
+fn prepare(host: &RunHost, envelope: &Envelope) {
+    if envelope.yes {
+        *host.yes.borrow_mut() = Some(envelope.actor.json());
+    }
+    if let Some(wait) = envelope.wait_ms {
+        let until = clock::now().plus(wait);
+        host.wait_until.set(host.wait_until.get().max(Some(until)));
+    }
+}
+
+fn held(by: RunId, live: bool, same: bool) -> Fault {
+    let how = match (live, same) {
+        (true, _) => "which is being executed",
+        (false, true) => "which is open",
+        (false, false) => "which is open and was begun with other parameters",
+    };
+    let hint = if live {
+        "follow it with --attach".to_owned()
+    } else {
+        format!("`recover resume {by}` goes on with it; `recover cancel {by}` puts everything back")
+    };
+    Fault::new(Code::Held, format!("the subject is held by {by}, {how}")).hint(hint)
+}
+
+fn unwilling(refused: Unwilling) -> Fault {
+    let code = match &refused {
+        Unwilling::QuestionChanged(_) | Unwilling::NoQuestion => Code::QuestionChanged,
+        Unwilling::NoChoice { .. } => Code::NoChoice,
+        Unwilling::NotInDoubt(_) => Code::NothingToResolve,
+        Unwilling::NeedsData(_) => Code::NeedsData,
+        Unwilling::NotNow(_) => Code::NotNow,
+    };
+    Fault::new(code, refused.to_string())
+}

@@ -1,35 +1,80 @@
-//! The `recover` binary.
+//! The `recover` binary: words in, exit code out.
 
+mod actor;
+mod args;
+mod clock;
+mod config;
+mod fault;
+mod line;
+mod owner;
+mod place;
+mod printer;
 mod sandbox;
+mod store;
+mod target;
+mod verbs;
+mod world;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
+use clap::error::ErrorKind;
 
-/// The exit code of words that do not fit together.
-const EXIT_USAGE: u8 = 64;
-
-/// Carries out recovery procedures on production systems, crash-safe.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// A control plane and a connector on loopback, to try recovery on.
-    Sandbox(sandbox::SandboxArgs),
-}
+use crate::args::{Cli, Output};
+use crate::fault::{Code, Fault};
+use crate::printer::Printer;
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
-        Ok(Cli { command: Command::Sandbox(args) }) => sandbox::run(args),
-        Err(error) => {
-            // If help cannot be printed there is nobody to tell.
-            let _printed = error.print();
-            if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+    // No core dump holds a token, and no file is readable by others, whatever the shell that started this allows.
+    let _ = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let words: Vec<_> = std::env::args_os().collect();
+    let json = words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+        || words.iter().any(|word| word == "--output=json");
+    let printer = Printer { output: if json { Output::Json } else { Output::Text } };
+    if let Some(word) = words.iter().find(|word| word.to_str().is_none()) {
+        let shown = word.to_string_lossy().into_owned();
+        return fail(&Fault::new(Code::NotText, format!("the argument {shown:?} is not UTF-8")), printer);
+    }
+    match Cli::try_parse_from(words) {
+        Ok(cli) => {
+            log(printer);
+            match verbs::run(cli) {
+                Ok(exit) => ExitCode::from(exit as u8),
+                Err(fault) => fail(&fault, printer),
+            }
+        }
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            // A reader that went away has seen enough.
+            let _printed = e.print();
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            let text = e.to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            fail(&Fault::new(Code::Usage, text.trim_end()), printer)
         }
     }
 }
+
+fn fail(fault: &Fault, printer: Printer) -> ExitCode {
+    say(fault, printer);
+    ExitCode::from(fault.code.exit() as u8)
+}
+
+/// Says an error: to a person on stderr, to a machine on stdout as well, since its exit code alone says too little.
+pub(crate) fn say(fault: &Fault, printer: Printer) {
+    if printer.json() {
+        printer.data(&fault.json());
+    }
+    printer.talk(&fault.text());
+}
+
+/// Diagnostics to stderr where `RECOVER_LOG` asks for them. The journal, not the log, is the record of truth.
+fn log(_: Printer) {
+    if let Some(filter) = std::env::var_os("RECOVER_LOG").and_then(|value| value.into_string().ok()) {
+        let level = filter.parse().unwrap_or(tracing::Level::WARN);
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+    }
+}
+

@@ -181,6 +181,11 @@ impl Office {
     fn start(self: &Rc<Self>, envelope: &Envelope, ask: StartAsk, listener: &Listener) -> Result<(), Fault> {
         let scenario = recover_scenarios::find(&ask.scenario)
             .ok_or_else(|| Fault::new(Code::UnknownScenario, format!("no scenario is called {}", ask.scenario)))?;
+        if let Some(request_id) = &ask.request_id
+            && let Some((id, begun)) = self.store.request(request_id)?
+        {
+            self.owner.borrow_mut().note(id, &begun, false, false);
+        }
         let admission = self.owner.borrow().admit(&Start {
             scenario: ask.scenario.clone(),
             target: ask.target.clone(),

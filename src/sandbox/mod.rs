@@ -30,6 +30,7 @@ mod up;
 pub(crate) use args::SandboxArgs;
 pub(crate) use command::run;
 pub(crate) use down::down;
+pub(crate) use error::Error;
 pub(crate) use ledger::ledger;
 pub(crate) use lose::lose_identity;
-pub(crate) use up::up;
+pub(crate) use up::{control_plane_up, up};

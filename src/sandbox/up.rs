@@ -85,6 +85,13 @@ pub(crate) fn up(dir: &Path) -> Result<Up, Error> {
     })
 }
 
+/// Starts the control plane if it is down, and nothing else: a run may be at work on the connector.
+pub(crate) fn control_plane_up(dir: &Path) -> Result<(), Error> {
+    let layout = Layout::open(dir)?;
+    let _lock = files::lock(&layout.lock()).map_err(Error::io("lock the sandbox"))?;
+    start_plane(&layout).map(|_| ())
+}
+
 fn start_plane(layout: &Layout) -> Result<i32, Error> {
     let words = ["sandbox", "control-plane", "--dir"].map(str::to_owned);
     let words: Vec<String> = [text(&program()?)?].into_iter().chain(words).chain([text(layout.dir())?]).collect();

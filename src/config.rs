@@ -1,0 +1,175 @@
+//! The configuration: found, read, and explained when it cannot be used.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use recover_scenarios::identity_loss::Reprovision;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{Code, Fault, nearest};
+use crate::target::Target;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where runs are journaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Where tokens are kept while a run needs them: on tmpfs or ramfs, which is proven before anything is minted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) secrets_dir: Option<PathBuf>,
+    /// What may be done without asking.
+    #[serde(default)]
+    pub(crate) policy: Policy,
+    /// The targets by name.
+    #[serde(default)]
+    pub(crate) target: BTreeMap<String, Target>,
+}
+
+/// What may be done without asking.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    /// Whether a lost identity is replaced after a question (`ask`) or without one (`allow`).
+    #[serde(default)]
+    #[schemars(with = "ReprovisionSchema")]
+    pub(crate) reprovision: Reprovision,
+    /// How long a person has to answer a question, for example `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) answer_within: Option<recover_adapters::config::Span>,
+}
+
+/// The schema of [`Reprovision`], which is defined where no schema is known.
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum ReprovisionSchema {
+    Ask,
+    Allow,
+}
+
+/// A configuration and where it came from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) from: Option<PathBuf>,
+}
+
+/// Reads the configuration that applies. None at all is not an error: the sandbox needs none.
+pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Fault> {
+    if let Some(path) = named.map(Path::to_owned).or_else(|| std::env::var_os("RECOVER_CONFIG").map(PathBuf::from)) {
+        return read(&path).map(|config| Loaded { config, from: Some(path) });
+    }
+    let system = Path::new("/etc/recover/recover.toml");
+    for path in [Some(system.to_owned()), xdg_config()].into_iter().flatten() {
+        if path.exists() {
+            let mut config = read(&path)?;
+            if path == system {
+                merge_folder(&mut config, Path::new("/etc/recover/conf.d"))?;
+            }
+            return Ok(Loaded { config, from: Some(path) });
+        }
+    }
+    Ok(Loaded::default())
+}
+
+fn xdg_config() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")))?;
+    Some(base.join("recover/recover.toml"))
+}
+
+/// Targets of further files, in the order of their names. A target is defined once.
+fn merge_folder(config: &mut Config, folder: &Path) -> Result<(), Fault> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|ext| ext == "toml"));
+    paths.sort();
+    for path in paths {
+        for (name, target) in read(&path)?.target {
+            if config.target.insert(name.clone(), target).is_some() {
+                return Err(Fault::new(
+                    Code::BadConfig,
+                    format!("{}: target {name} is defined twice", path.display()),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Config, Fault> {
+    const LEN_MAX: u64 = 1 << 20;
+    let place = path.display();
+    let size = std::fs::metadata(path)
+        .map_err(|e| {
+            Fault::caused(Code::NoConfig, &format!("{place} cannot be read"), &e)
+                .hint("without configuration, try: recover --scenario identity-loss --target sandbox")
+        })?
+        .len();
+    if size > LEN_MAX {
+        return Err(Fault::new(Code::BadConfig, format!("{place} is larger than 1 MiB")));
+    }
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Fault::caused(Code::BadConfig, &format!("{place} cannot be read"), &e))?;
+    parse(&text).map_err(|(message, hint)| {
+        let fault = Fault::new(Code::BadConfig, format!("{place}: {message}"));
+        match hint {
+            Some(hint) => fault.hint(hint),
+            None => fault.hint("`recover config schema` prints what is allowed"),
+        }
+    })
+}
+
+/// Parses a configuration; on failure a sentence with line and column, and the nearest valid name where one is meant.
+pub(crate) fn parse(text: &str) -> Result<Config, (String, Option<String>)> {
+    toml::from_str(text).map_err(|e| {
+        let place = e.span().map(|span| {
+            let before = text.get(..span.start).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            format!("line {line}, column {column}: ")
+        });
+        let message = e.message().to_owned();
+        (format!("{}{message}", place.unwrap_or_default()), meant(&message))
+    })
+}
+
+/// From serde's "unknown field `x`, expected one of `a`, `b`": which of them is meant.
+fn meant(message: &str) -> Option<String> {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let (unknown, known) = quoted.split_first()?;
+    if !message.starts_with("unknown ") {
+        return None;
+    }
+    nearest(unknown, known.iter().copied()).map(|name| format!("did you mean `{name}`?"))
+}
+
+/// The JSON Schema of the configuration.
+pub(crate) fn schema() -> serde_json::Value {
+    schemars::schema_for!(Config).to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place_and_the_name_that_was_meant() {
+        let (message, hint) = parse("[policy]\nreprovison = \"ask\"\n").unwrap_err();
+        assert!(message.starts_with("line 2, column 1: unknown field `reprovison`"), "{message}");
+        assert_eq!(hint.as_deref(), Some("did you mean `reprovision`?"));
+    }
+
+    #[test]
+    fn a_missing_key_and_a_wrong_value_name_their_place() {
+        let (message, _) = parse("[target.edge-1]\nkind = \"connector\"\n").unwrap_err();
+        assert!(message.contains("missing field"), "{message}");
+        let (message, _) = parse("state_dir = 7\n").unwrap_err();
+        assert!(message.starts_with("line 1, column 13"), "{message}");
+    }
+}

@@ -1,0 +1,106 @@
+//! One target of the configuration: what it is, how it is reached, and the world that acts on it.
+
+use std::path::PathBuf;
+
+use recover_adapters::config::{Authority, ConnectorConfig, Storage, Timing, Workload};
+use recover_engine::Json;
+use recover_scenarios::identity_loss::{Params, Reprovision};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Policy;
+use crate::fault::{Code, Fault};
+use crate::world::TargetWorld;
+
+/// What kind of thing a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// A connector: a workload with an identity on durable storage, enrolled at an authority.
+    Connector,
+}
+
+/// One target.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Whether it is meant where no target is named.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) default: bool,
+    /// What runs, and how it is stopped and started.
+    pub(crate) workload: Workload,
+    /// Where its identity is kept, and where the original may be.
+    pub(crate) storage: Storage,
+    /// Who enrolls it.
+    pub(crate) authority: Authority,
+    /// How long things may take.
+    #[serde(default)]
+    pub(crate) timing: Timing,
+    /// Set from the configuration's top when a request is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub(crate) secrets_dir: Option<PathBuf>,
+}
+
+impl Target {
+    fn connector(&self) -> ConnectorConfig {
+        ConnectorConfig {
+            workload: self.workload.clone(),
+            storage: self.storage.clone(),
+            authority: self.authority.clone(),
+            timing: self.timing.clone(),
+            secrets_dir: self.secrets_dir.clone(),
+        }
+    }
+
+    /// What a run on it is about.
+    pub(crate) fn subject(&self) -> Result<String, Fault> {
+        self.connector().subject().map_err(|e| Fault::caused(Code::BadConfig, "the authority's address", &e))
+    }
+
+    /// What acts on it.
+    pub(crate) fn world(&self) -> Result<TargetWorld, Fault> {
+        TargetWorld::new(self.connector())
+    }
+
+    /// The scenario's parameters as configuration and command line give them.
+    pub(crate) fn params(&self, policy: &Policy, alert: Option<&str>, set: &[String]) -> Result<Json, Fault> {
+        let defaults = Params::default();
+        let params = Params {
+            reprovision: match policy.reprovision {
+                Reprovision::Ask => Reprovision::Ask,
+                Reprovision::Allow => Reprovision::Allow,
+            },
+            observe_ms: self.timing.observe.as_ms(),
+            online_within_ms: self.timing.online_within.as_ms(),
+            pair_within_ms: self.timing.pair_within.as_ms(),
+            token_ttl_s: u32::try_from(self.timing.token_ttl.as_ms() / 1_000).unwrap_or(u32::MAX),
+            answer_within_ms: policy.answer_within.as_ref().map_or(defaults.answer_within_ms, |span| span.as_ms()),
+            alert: alert.map(str::to_owned),
+        };
+        overlaid(&params, set)
+    }
+}
+
+/// `--set K=V` over the parameters: only names that exist, only values of their type.
+fn overlaid(params: &Params, set: &[String]) -> Result<Json, Fault> {
+    let bad = |message: String| Fault::new(Code::BadParameter, message);
+    let mut value = serde_json::to_value(params).map_err(|e| Fault::caused(Code::Bug, "parameters", &e))?;
+    for pair in set {
+        let (name, text) = pair.split_once('=').ok_or_else(|| bad(format!("--set {pair}: it is not NAME=VALUE")))?;
+        let known: Vec<&str> = value.as_object().into_iter().flat_map(|o| o.keys()).map(String::as_str).collect();
+        if !known.contains(&name) {
+            let fault = bad(format!("no parameter is called {name}; there are: {}", known.join(", ")));
+            return Err(match crate::fault::nearest(name, known.iter().copied()) {
+                Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
+                None => fault,
+            });
+        }
+        value[name] = serde_json::from_str(text).unwrap_or_else(|_| text.into());
+    }
+    let params: Params =
+        serde_json::from_value(value).map_err(|e| Fault::caused(Code::BadParameter, "--set", &e))?;
+    Ok(Json::of(&params))
+}

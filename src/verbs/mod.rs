@@ -1,0 +1,97 @@
+//! The verbs of the command line, one file for each family.
+
+mod act;
+mod journal;
+mod plan;
+mod procedure;
+mod replay;
+mod runs;
+
+use crate::args::{Cli, Command, ConfigCommand};
+use crate::config;
+use crate::fault::{Code, Exit, Fault, nearest};
+use crate::place::Place;
+use crate::printer::Printer;
+
+/// Carries out what was typed.
+pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
+    let printer = Printer { output: cli.global.output };
+    let global = &cli.global;
+    let Some(command) = cli.command else {
+        return if cli.start.dry_run { plan::plan(global, &cli.start, printer) } else { act::start(global, &cli.start, printer) };
+    };
+    if cli.start.scenario.is_some() {
+        return Err(Fault::new(Code::Usage, "--scenario begins a run and goes with no other command but plan")
+            .hint("recover plan --scenario NAME --target NAME"));
+    }
+    match command {
+        Command::Plan(start) => plan::plan(global, &start, printer),
+        Command::Resume { run, all } => act::resume(global, run.as_deref(), all, printer),
+        Command::Approve(answer) => act::answer(global, answer, false, printer),
+        Command::Deny(answer) => act::answer(global, answer, true, printer),
+        Command::Cancel { run, reason } => act::cancel(global, run, reason, printer),
+        Command::Resolve { reason, step, happened, absent: _, data } => {
+            act::resolve(global, reason, step, happened, data, printer)
+        }
+        Command::Abandon(reason) => act::abandon(global, reason, printer),
+        Command::Status(run) => runs::status(global, run.run.as_deref(), printer),
+        Command::List { state } => runs::list(global, state.as_deref(), printer),
+        Command::Events(run) => runs::events(global, run.run.as_deref(), printer),
+        Command::Watch(run) => runs::watch(global, run.run.as_deref(), printer),
+        Command::Show(run) => runs::show(global, &run.run, printer),
+        Command::Scenarios => procedure::scenarios(printer),
+        Command::Graph { name, format } => procedure::graph(&name, &format, printer),
+        Command::Check { name } => procedure::check(name.as_deref(), printer),
+        Command::Replay(run) => replay::replay(global, &run.run, printer),
+        Command::Verify { run, all, expect } => {
+            replay::verify(global, run.as_deref(), all, expect.as_deref(), printer)
+        }
+        Command::Journal { command } => journal::run(global, command, printer),
+        Command::Sandbox(args) => Ok(crate::sandbox::run(args)),
+        Command::Config { command: ConfigCommand::Schema } => {
+            printer.data(&serde_json::to_string_pretty(&config::schema()).unwrap_or_default());
+            Ok(Exit::Done)
+        }
+        Command::Config { command: ConfigCommand::Show } => show_config(&Place::of(global)?, printer),
+        Command::Explain { code } => explain(&code, printer),
+    }
+}
+
+fn show_config(place: &Place, printer: Printer) -> Result<Exit, Fault> {
+    let from = place.loaded.from.as_ref().map(|path| path.display().to_string());
+    let targets: Vec<&String> = place.loaded.config.target.keys().collect();
+    let value = serde_json::json!({
+        "schema": "recover.config/v1", "from": from, "state_dir": place.state, "targets": targets,
+        "reprovision": place.loaded.config.policy.reprovision,
+    });
+    printer.show(&value, || {
+        let names: Vec<&str> = targets.iter().map(|t| t.as_str()).collect();
+        format!(
+            "configuration: {}\nstate directory: {}\ntargets: {}",
+            from.as_deref().unwrap_or("none"),
+            place.state.display(),
+            if names.is_empty() { "none but sandbox".to_owned() } else { names.join(", ") }
+        )
+    });
+    Ok(Exit::Done)
+}
+
+fn explain(code: &str, printer: Printer) -> Result<Exit, Fault> {
+    let wanted = code.to_ascii_uppercase();
+    let Some(known) = Code::ALL.iter().find(|known| known.as_str() == wanted) else {
+        let all = Code::ALL.iter().map(|known| known.as_str());
+        let fault = Fault::new(Code::Usage, format!("there is no error code {code}"));
+        return Err(match nearest(&wanted, all) {
+            Some(meant) => fault.hint(format!("did you mean {meant}?")),
+            None => fault,
+        });
+    };
+    let value = serde_json::json!({
+        "schema": "recover.explain/v1", "code": known.as_str(), "title": known.title(), "exit": known.exit() as u8,
+        "page": known.page(),
+    });
+    printer.show(&value, || {
+        format!("{}: {} (exit {})\n\n{}", known.as_str(), known.title(), known.exit() as u8, known.page())
+    });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,91 @@
+//! Replay and verify: the records of a run folded again, against the graph and guards that the run itself carries.
+
+use recover_engine::{Phase, RunId, Stop};
+use serde_json::json;
+
+use crate::args::Global;
+use crate::fault::{Code, Exit, Fault};
+use crate::line;
+use crate::owner::result;
+use crate::place::Place;
+use crate::printer::Printer;
+use crate::store::{Records, parse_run};
+
+pub(super) fn replay(global: &Global, run: &str, printer: Printer) -> Result<Exit, Fault> {
+    let records = Records::open(&Place::of(global)?.state)?;
+    let id = parse_run(run)?;
+    let entries = records.entries(id)?;
+    let replayed = crate::store::fold(&entries)?;
+    for entry in &entries {
+        printer.show(&line::event(entry), || line::sentence(entry));
+    }
+    let position = &replayed.position;
+    if let Phase::Closed(ending) = &position.phase {
+        let stop = Stop::Closed((**ending).clone());
+        let (value, _) = result::result(position, &stop, records.commits(id)?, None);
+        printer.show(&value, || result::text(&value));
+    }
+    let value = json!({
+        "schema": "recover.replay/v1", "run": id.to_string(), "records": entries.len(), "state": position.state,
+        "closed": matches!(position.phase, Phase::Closed(_)), "digest": position.charter.begun.digest.to_string(),
+        "guards": position.charter.guards.len(), "machine": replayed.machine.as_str(), "head": position.head.to_string(),
+    });
+    printer.show(&value, || {
+        format!(
+            "replayed {} records: every hash, transition and guard ({}) holds; {}",
+            entries.len(),
+            position.charter.guards.len(),
+            replayed.machine.as_str()
+        )
+    });
+    Ok(Exit::Done)
+}
+
+pub(super) fn verify(
+    global: &Global,
+    run: Option<&str>,
+    all: bool,
+    expect: Option<&str>,
+    printer: Printer,
+) -> Result<Exit, Fault> {
+    let records = Records::open(&Place::of(global)?.state)?;
+    if run.is_none() && !all && expect.is_none() {
+        return Err(Fault::new(Code::Usage, "what is to be verified? name a run, or use --all or --expect"));
+    }
+    let mut exit = Exit::Done;
+    if let Some(head) = expect {
+        records.contains_head(head)?;
+    }
+    if all {
+        exit = super::journal::verify_log(&records, printer)?;
+    }
+    let ids: Vec<RunId> = match run {
+        Some(run) => vec![parse_run(run)?],
+        None if all => records.runs()?.into_iter().map(|run| run.id).collect(),
+        None => Vec::new(),
+    };
+    let many = ids.len() > 1;
+    let mut good = 0_usize;
+    for id in ids {
+        match records.entries(id).and_then(|entries| crate::store::fold(&entries)) {
+            Ok(_) => {
+                good += 1;
+                if !many || printer.json() {
+                    let value = json!({ "schema": "recover.verify/v1", "run": id.to_string(), "ok": true });
+                    printer.show(&value, || format!("verified: hashes, transitions and guards hold: {id}"));
+                }
+            }
+            Err(fault) => {
+                exit = fault.code.exit();
+                if !many {
+                    return Err(fault);
+                }
+                crate::say(&fault, printer);
+            }
+        }
+    }
+    if many && !printer.json() {
+        printer.data(&format!("verified: {good} runs"));
+    }
+    Ok(exit)
+}

@@ -1,0 +1,74 @@
+//! A sandbox of the real binary for tests: started in a temporary directory, ended whatever happens.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The binary under test.
+pub const RECOVER: &str = env!("CARGO_BIN_EXE_recover");
+
+pub struct Sandbox {
+    dir: tempfile::TempDir,
+}
+
+impl Sandbox {
+    pub fn up() -> Self {
+        let sandbox = Self { dir: tempfile::tempdir().unwrap() };
+        sandbox.command(&["up"]);
+        sandbox
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.dir.path().join("sandbox")
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.dir().join("recover.toml")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.dir().join("state")
+    }
+
+    /// `recover sandbox …` on this sandbox; its JSON.
+    pub fn command(&self, words: &[&str]) -> Value {
+        let (verb, rest) = words.split_first().unwrap();
+        let mut command = Command::new(RECOVER);
+        command.args(["sandbox", verb, "--dir"]).arg(self.dir()).args(rest);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub fn lose(&self, keep_original: bool) {
+        let words: &[&str] = if keep_original { &["lose-identity", "--keep-original"] } else { &["lose-identity"] };
+        self.command(words);
+    }
+
+    pub fn ledger(&self) -> Value {
+        self.command(&["ledger"])
+    }
+
+    /// The binary with this sandbox's configuration.
+    #[allow(dead_code, reason = "not every test binary runs the command line")]
+    pub fn recover(&self, words: &[&str]) -> Output {
+        Command::new(RECOVER).arg("--config").arg(self.config()).args(words).output().unwrap()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let ended = Command::new(RECOVER).args(["sandbox", "down", "--dir"]).arg(self.dir()).output();
+        if let Ok(output) = ended
+            && !output.status.success()
+        {
+            eprintln!("the sandbox was not ended: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+#[allow(dead_code, reason = "not every test binary looks at files")]
+pub fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}

@@ -69,6 +69,10 @@ pub struct Ledger {
     holders: HashMap<Key, RunId>,
     consumed: HashMap<Key, Consumed>,
     blocked: BTreeMap<Key, ()>,
+    /// Whether every subject is blocked, because it cannot be told which ones a damaged range is about.
+    all_blocked: bool,
+    /// The subjects that a person answered for since every one was blocked.
+    answered: BTreeMap<Key, ()>,
     own: Option<(u32, Digest)>,
 }
 
@@ -104,6 +108,18 @@ impl Ledger {
     /// The subjects that a salvage blocked and nobody has answered for.
     pub fn blocked(&self) -> impl Iterator<Item = Key> + '_ {
         self.blocked.keys().copied()
+    }
+
+    /// Whether every subject is blocked but those a person answered for one by one.
+    #[must_use]
+    pub fn all_blocked(&self) -> bool {
+        self.all_blocked
+    }
+
+    /// Whether a person must answer for the subject before anything is done about it.
+    #[must_use]
+    pub fn is_blocked(&self, subject: Key) -> bool {
+        self.blocked.contains_key(&subject) || (self.all_blocked && !self.answered.contains_key(&subject))
     }
 
     /// The number and hash of the journal's own last record, if it has one.
@@ -156,11 +172,15 @@ impl Ledger {
         match header.latch {
             Latch::Claim => match self.holder(header.key) {
                 Some(by) => Err(Conflict::Held { by }),
-                None if self.blocked.contains_key(&header.key) => Err(Conflict::Blocked),
+                None if self.is_blocked(header.key) => Err(Conflict::Blocked),
                 None => Ok(()),
             },
             // Also when its absence was proven: the ordinal rises then, and with it the key.
             Latch::Consume => match self.effect(header.key) {
+                // A run that was open when the log was damaged may have intended more than is known of.
+                None if self.open.get(&header.run).is_some_and(|run| self.is_blocked(run.subject)) => {
+                    Err(Conflict::Blocked)
+                }
                 Some(consumed) => Err(Conflict::Consumed { by: consumed.by }),
                 None => Ok(()),
             },
@@ -197,11 +217,24 @@ impl Ledger {
                     self.holders.remove(&header.key);
                 }
             }
+            // No key: every subject.
+            Latch::Block if header.key == Key::NONE => {
+                self.all_blocked = true;
+                self.answered.clear();
+            }
             Latch::Block => {
                 self.blocked.insert(header.key, ());
+                self.answered.remove(&header.key);
+            }
+            Latch::Clear if header.key == Key::NONE => {
+                self.all_blocked = false;
+                self.answered.clear();
             }
             Latch::Clear => {
                 self.blocked.remove(&header.key);
+                if self.all_blocked {
+                    self.answered.insert(header.key, ());
+                }
             }
             Latch::None => {}
         }

@@ -1,0 +1,275 @@
+//! How appenders hand their batches to the one writer thread, and how each learns what came of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::sync::{Arc, Condvar, Mutex, SPINS, lock, wait};
+
+/// What waits for the writer. Many push, one takes.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    inbox: Mutex<Inbox<T>>,
+    ready: Condvar,
+}
+
+#[derive(Debug)]
+struct Inbox<T> {
+    items: Vec<T>,
+    closed: bool,
+    asleep: bool,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new() -> Self {
+        Self { inbox: Mutex::new(Inbox { items: Vec::new(), closed: false, asleep: false }), ready: Condvar::new() }
+    }
+
+    /// Adds an item; gives it back if the queue is closed.
+    pub(crate) fn push(&self, item: T) -> Result<(), T> {
+        let mut inbox = lock(&self.inbox);
+        if inbox.closed {
+            return Err(item);
+        }
+        inbox.items.push(item);
+        let wake = std::mem::take(&mut inbox.asleep);
+        drop(inbox);
+        if wake {
+            self.ready.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Moves everything that waits to the end of `into`, and waits if there is nothing. False when closed and empty.
+    pub(crate) fn take(&self, into: &mut Vec<T>) -> bool {
+        for _ in 0..SPINS {
+            if self.take_now(into) {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+        let mut inbox = lock(&self.inbox);
+        loop {
+            if !inbox.items.is_empty() {
+                into.append(&mut inbox.items);
+                return true;
+            }
+            if inbox.closed {
+                return false;
+            }
+            inbox.asleep = true;
+            inbox = wait(&self.ready, inbox);
+        }
+    }
+
+    /// Moves everything that waits to the end of `into`; false if there was nothing.
+    pub(crate) fn take_now(&self, into: &mut Vec<T>) -> bool {
+        let mut inbox = lock(&self.inbox);
+        into.append(&mut inbox.items);
+        !into.is_empty()
+    }
+
+    /// Takes no more. What is in it can still be taken.
+    pub(crate) fn close(&self) {
+        let mut inbox = lock(&self.inbox);
+        inbox.closed = true;
+        inbox.asleep = false;
+        drop(inbox);
+        self.ready.notify_one();
+    }
+}
+
+/// The writer's end of one answer. Dropped unanswered, it tells the other end so.
+#[derive(Debug)]
+pub(crate) struct Promise<R>(Option<Arc<Slot<R>>>);
+
+/// The appender's end: a future, or something to block on. It may be dropped at any time.
+#[derive(Debug)]
+pub(crate) struct Ticket<R>(Arc<Slot<R>>);
+
+#[derive(Debug)]
+struct Slot<R> {
+    state: Mutex<State<R>>,
+    done: Condvar,
+}
+
+#[derive(Debug)]
+enum State<R> {
+    /// No answer yet, and nobody to wake.
+    Open,
+    /// A task waits.
+    Polled(Waker),
+    /// A thread waits.
+    Blocked,
+    /// The answer; none if there will be none.
+    Done(Option<R>),
+}
+
+/// The two ends of one answer.
+pub(crate) fn promise<R>() -> (Promise<R>, Ticket<R>) {
+    let slot = Arc::new(Slot { state: Mutex::new(State::Open), done: Condvar::new() });
+    (Promise(Some(Arc::clone(&slot))), Ticket(slot))
+}
+
+impl<R> Slot<R> {
+    fn end(&self, answer: Option<R>) {
+        let before = std::mem::replace(&mut *lock(&self.state), State::Done(answer));
+        match before {
+            State::Polled(waker) => waker.wake(),
+            State::Blocked => self.done.notify_one(),
+            State::Open | State::Done(_) => {}
+        }
+    }
+
+    fn try_take(&self) -> Option<Option<R>> {
+        match &mut *lock(&self.state) {
+            State::Done(answer) => Some(answer.take()),
+            State::Open | State::Polled(_) | State::Blocked => None,
+        }
+    }
+}
+
+impl<R> Promise<R> {
+    /// Gives the answer.
+    pub(crate) fn keep(mut self, answer: R) {
+        if let Some(slot) = self.0.take() {
+            slot.end(Some(answer));
+        }
+    }
+}
+
+impl<R> Drop for Promise<R> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0.take() {
+            slot.end(None);
+        }
+    }
+}
+
+impl<R> Ticket<R> {
+    /// Blocks until there is an answer; none if the promise was dropped.
+    pub(crate) fn wait(self) -> Option<R> {
+        for _ in 0..SPINS {
+            if let Some(answer) = self.0.try_take() {
+                return answer;
+            }
+            std::thread::yield_now();
+        }
+        let mut state = lock(&self.0.state);
+        loop {
+            if let State::Done(answer) = &mut *state {
+                return answer.take();
+            }
+            *state = State::Blocked;
+            state = wait(&self.0.done, state);
+        }
+    }
+}
+
+impl<R> Future for Ticket<R> {
+    type Output = Option<R>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R>> {
+        let mut state = lock(&self.0.state);
+        match &mut *state {
+            State::Done(answer) => Poll::Ready(answer.take()),
+            State::Polled(waker) => {
+                waker.clone_from(cx.waker());
+                Poll::Pending
+            }
+            State::Open | State::Blocked => {
+                *state = State::Polled(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    //! Every schedule of the hand-over. Run with `RUSTFLAGS="--cfg loom" cargo test --release --lib loom_`.
+
+    use super::*;
+    use loom::future::block_on;
+    use loom::thread;
+
+    fn writer(queue: &Queue<(u8, Promise<u8>)>) -> Vec<u8> {
+        let (mut all, mut seen) = (Vec::new(), Vec::new());
+        while queue.take(&mut all) {
+            for (item, promise) in all.drain(..) {
+                seen.push(item);
+                promise.keep(item + 100);
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn loom_no_wake_up_is_lost_and_nothing_is_taken_twice() {
+        loom::model(|| {
+            let queue = Arc::new(Queue::new());
+            let appenders: Vec<_> = (0..2)
+                .map(|item| {
+                    let queue = Arc::clone(&queue);
+                    thread::spawn(move || {
+                        let (promise, ticket) = promise();
+                        assert!(queue.push((item, promise)).is_ok());
+                        assert_eq!(ticket.wait(), Some(item + 100));
+                    })
+                })
+                .collect();
+            let at_work = Arc::clone(&queue);
+            let writer = thread::spawn(move || writer(&at_work));
+            for appender in appenders {
+                appender.join().unwrap();
+            }
+            queue.close();
+            let mut seen = writer.join().unwrap();
+            seen.sort_unstable();
+            assert_eq!(seen, [0, 1]);
+        });
+    }
+
+    #[test]
+    fn loom_a_task_is_woken() {
+        loom::model(|| {
+            let queue = Arc::new(Queue::new());
+            let at_work = Arc::clone(&queue);
+            let writer = thread::spawn(move || writer(&at_work));
+            let (promise, ticket) = promise();
+            assert!(queue.push((1, promise)).is_ok());
+            assert_eq!(block_on(ticket), Some(101));
+            queue.close();
+            assert_eq!(writer.join().unwrap(), [1]);
+        });
+    }
+
+    #[test]
+    fn loom_close_while_the_writer_waits_ends_it_and_strands_nobody() {
+        loom::model(|| {
+            let queue = Arc::new(Queue::new());
+            let pushing = Arc::clone(&queue);
+            let appender = thread::spawn(move || {
+                let (promise, ticket) = promise();
+                let pushed = pushing.push((1, promise)).is_ok();
+                // Pushed before the close it is answered; after it, its promise is dropped.
+                assert_eq!(ticket.wait(), pushed.then_some(101));
+            });
+            let at_work = Arc::clone(&queue);
+            let writer = thread::spawn(move || writer(&at_work));
+            queue.close();
+            appender.join().unwrap();
+            assert!(writer.join().unwrap().len() <= 1);
+        });
+    }
+
+    #[test]
+    fn loom_a_ticket_dropped_before_its_answer_harms_nobody() {
+        loom::model(|| {
+            let (first, ticket) = promise::<u8>();
+            let writer = thread::spawn(move || first.keep(1));
+            drop(ticket);
+            writer.join().unwrap();
+        });
+    }
+}

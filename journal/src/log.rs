@@ -1,0 +1,360 @@
+//! The commit log open for writing: one writer thread, group commit, and the ledger that admits what it writes.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
+
+use recover_engine::{BadEntry, Consumed, Digest, Entry, Journal, JournalError, Key, Ledger, OpenRun, Receipt, RunId};
+
+use crate::admission::{Touched, admit};
+use crate::core::{Core, room};
+use crate::error::{Failed, OpenError};
+use crate::handover::{Promise, Queue, Ticket, promise};
+use crate::open::{self, Found, Purpose};
+use crate::reader::Reader;
+use crate::storage::Storage;
+use crate::summary::footprint;
+use crate::supply::{Helper, Supply};
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The length of a segment's file in bytes. A batch must fit in one segment.
+    pub segment_len: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { segment_len: 8 << 20 }
+    }
+}
+
+/// A frame holds no more records than this, unless one batch is longer. Bytes.
+const GROUP_LEN_MAX: usize = 1 << 20;
+
+type Answer = Result<Receipt, JournalError>;
+
+struct Request {
+    batch: Vec<Entry>,
+    promise: Promise<Answer>,
+}
+
+/// What the writer thread, the appenders and the index share.
+pub(crate) struct Shared {
+    queue: Queue<Request>,
+    ledger: RwLock<Ledger>,
+    poisoned: OnceLock<String>,
+    pub(crate) progress: Progress,
+    pub(crate) counts: Counts,
+}
+
+/// What was done since the log was opened, and what it holds.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) records: AtomicU64,
+    pub(crate) segment: AtomicU64,
+}
+
+/// The last acknowledged frame, for those who follow the log.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    head: Mutex<(Head, bool)>,
+    moved: Condvar,
+    acked: AtomicU64,
+}
+
+/// A frame number and hash.
+type Head = (u64, Digest);
+
+impl Progress {
+    /// The number and hash of the last acknowledged frame.
+    pub(crate) fn head(&self) -> Head {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The number alone, without a lock.
+    pub(crate) fn acked(&self) -> u64 {
+        self.acked.load(Ordering::Acquire)
+    }
+
+    fn set(&self, receipt: Receipt) {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).0 = (receipt.frame, receipt.head);
+        self.acked.store(receipt.frame, Ordering::Release);
+        self.moved.notify_all();
+    }
+
+    fn end(&self) {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.moved.notify_all();
+    }
+
+    /// Waits until a frame after `seen` is acknowledged; none when the log was closed.
+    pub(crate) fn after(&self, seen: u64) -> Option<u64> {
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match *head {
+                (_, true) => return None,
+                ((frame, _), false) if frame > seen => return Some(frame),
+                _ => head = self.moved.wait(head).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+/// A log that is open for writing. Dropped, it writes what waits and ends its threads.
+pub struct CommitLog {
+    shared: Arc<Shared>,
+    storage: Arc<dyn Storage>,
+    batch_max: usize,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for CommitLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CommitLog").field("head", &self.shared.progress.head()).finish_non_exhaustive()
+    }
+}
+
+impl CommitLog {
+    /// Opens the log in this storage, or begins one. Every frame in it is durable when this returns.
+    ///
+    /// # Errors
+    /// Damage, or whatever the system says. Reading repairs nothing: only a torn tail is wiped.
+    pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Self, OpenError> {
+        Self::open_for(storage, options, Purpose::Write)
+    }
+
+    pub(crate) fn open_for(storage: Arc<dyn Storage>, options: Options, purpose: Purpose) -> Result<Self, OpenError> {
+        let len = options.segment_len;
+        let for_supply = Arc::clone(&storage);
+        let supply = |ready| Helper::start(for_supply, len, ready).map(|helper| Box::new(helper) as Box<dyn Supply>);
+        let (core, found) = open::open(&storage, len, purpose, supply)?;
+        Self::start(storage, len, core, found).map_err(|e| Failed::to("start the writer")(e).into())
+    }
+
+    fn start(storage: Arc<dyn Storage>, segment_len: u64, core: Core, found: Found) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Queue::new(),
+            ledger: RwLock::new(found.ledger),
+            poisoned: OnceLock::new(),
+            progress: Progress::default(),
+            counts: Counts::default(),
+        });
+        shared.counts.records.store(found.records, Ordering::Relaxed);
+        shared.counts.segment.store(core.place().0, Ordering::Relaxed);
+        shared.progress.set(core.head());
+        let at_work = Arc::clone(&shared);
+        let batch_max = room(segment_len);
+        let writer = std::thread::Builder::new()
+            .name("recover-journal".into())
+            .spawn(move || Writer { shared: at_work, core, group_max: GROUP_LEN_MAX.min(batch_max) }.run())?;
+        Ok(Self { shared, storage, batch_max, writer: Some(writer) })
+    }
+
+    fn submit(&self, batch: Vec<Entry>) -> Result<Ticket<Answer>, JournalError> {
+        if let Some(why) = self.shared.poisoned.get() {
+            return Err(JournalError::Poisoned(why.clone()));
+        }
+        if footprint(&batch) > self.batch_max {
+            return Err(BadEntry::Lengths.into());
+        }
+        let (promise, ticket) = promise();
+        match self.shared.queue.push(Request { batch, promise }) {
+            Ok(()) => Ok(ticket),
+            Err(_) => Err(self.shared.ended()),
+        }
+    }
+
+    /// As [`Journal::append`], for a caller that may block.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn append_blocking(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
+        self.submit(batch)?.wait().unwrap_or_else(|| Err(self.shared.ended()))
+    }
+
+    /// The last acknowledged frame and its hash; frame 0 if there is none.
+    #[must_use]
+    pub fn head(&self) -> Receipt {
+        let (frame, head) = self.shared.progress.head();
+        Receipt { frame, head }
+    }
+
+    /// Why the journal takes no more, if it does not.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<&str> {
+        self.shared.poisoned.get().map(String::as_str)
+    }
+
+    /// Looks at the ledger. The writer waits meanwhile, so be quick.
+    pub fn with_ledger<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
+        look(&self.shared.ledger())
+    }
+
+    /// A reader of the same log.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.storage))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Takes no more, writes what waits, and ends the writer.
+    pub fn close(&mut self) {
+        self.shared.queue.close();
+        if let Some(writer) = self.writer.take() {
+            drop(writer.join());
+        }
+        self.shared.progress.end();
+    }
+}
+
+impl Drop for CommitLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Journal for CommitLog {
+    async fn append(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
+        match self.submit(batch)?.await {
+            Some(answer) => answer,
+            None => Err(self.shared.ended()),
+        }
+    }
+
+    fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
+        let acked = self.shared.progress.acked();
+        let stored = self.reader().run(run)?;
+        // What is visible and not yet durable is nobody's business.
+        Ok(stored.into_iter().take_while(|stored| stored.frame <= acked).map(|stored| stored.entry).collect())
+    }
+
+    fn open_runs(&self) -> Vec<(RunId, OpenRun)> {
+        self.shared.ledger().open().collect()
+    }
+
+    fn holder(&self, subject: Key) -> Option<RunId> {
+        self.shared.ledger().holder(subject)
+    }
+
+    fn effect(&self, key: Key) -> Option<Consumed> {
+        self.shared.ledger().effect(key)
+    }
+}
+
+impl Shared {
+    fn ledger(&self) -> RwLockReadGuard<'_, Ledger> {
+        self.ledger.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledger_mut(&self) -> RwLockWriteGuard<'_, Ledger> {
+        self.ledger.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> JournalError {
+        match self.poisoned.get() {
+            Some(why) => JournalError::Poisoned(why.clone()),
+            None => JournalError::Closed,
+        }
+    }
+}
+
+/// The writer thread. If it ends by a panic, the guard in `run` poisons the journal.
+struct Writer {
+    shared: Arc<Shared>,
+    core: Core,
+    group_max: usize,
+}
+
+/// Poisons the journal when the writer ends otherwise than by being closed.
+struct Watch<'a>(&'a Shared);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poisoned.get_or_init(|| "the writer thread panicked".into());
+        }
+        self.0.queue.close();
+        let mut rest = Vec::new();
+        self.0.queue.take_now(&mut rest);
+        self.0.progress.end();
+    }
+}
+
+impl Writer {
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let _watch = Watch(&shared);
+        let mut waiting: Vec<Request> = Vec::new();
+        let mut group: Vec<Request> = Vec::new();
+        let mut touched = Touched::default();
+        loop {
+            if waiting.is_empty() && !shared.queue.take(&mut waiting) {
+                return;
+            }
+            shared.queue.take_now(&mut waiting);
+            self.select(&mut waiting, &mut group, &mut touched);
+            if !group.is_empty()
+                && let Err(error) = self.write(&mut group)
+            {
+                let why = shared.poisoned.get_or_init(|| error.to_string());
+                shared.queue.close();
+                shared.queue.take_now(&mut waiting);
+                for request in group.drain(..).chain(waiting.drain(..)) {
+                    request.promise.keep(Err(JournalError::Poisoned(why.clone())));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Moves what goes into the next frame from `waiting` to `group`; answers what may not be written at all.
+    fn select(&self, waiting: &mut Vec<Request>, group: &mut Vec<Request>, touched: &mut Touched) {
+        touched.clear();
+        let ledger = self.shared.ledger();
+        let mut size = 0;
+        let mut full = false;
+        let mut later = Vec::new();
+        for request in waiting.drain(..) {
+            let len = footprint(&request.batch);
+            full |= !group.is_empty() && size + len > self.group_max;
+            if full || !touched.add(&request.batch) {
+                later.push(request);
+                continue;
+            }
+            match admit(&ledger, &request.batch) {
+                Ok(()) => {
+                    size += len;
+                    group.push(request);
+                }
+                Err(error) => request.promise.keep(Err(error)),
+            }
+        }
+        *waiting = later;
+    }
+
+    /// Writes a frame, tells the ledger, then those who wait. On an error the requests are still in `group`.
+    fn write(&mut self, group: &mut Vec<Request>) -> io::Result<()> {
+        let batches: Vec<&[Entry]> = group.iter().map(|request| request.batch.as_slice()).collect();
+        let receipt = self.core.commit(&batches)?;
+        {
+            let mut ledger = self.shared.ledger_mut();
+            batches.iter().copied().flatten().for_each(|entry| ledger.note(entry.header(), entry.hash()));
+        }
+        let records = batches.iter().map(|batch| batch.len() as u64).sum();
+        self.shared.counts.records.fetch_add(records, Ordering::Relaxed);
+        self.shared.counts.segment.store(self.core.place().0, Ordering::Relaxed);
+        let mut written = Vec::with_capacity(group.len());
+        self.shared.progress.set(receipt);
+        for request in group.drain(..) {
+            request.promise.keep(Ok(receipt));
+            written.push(request.batch);
+        }
+        let batches: Vec<&[Entry]> = written.iter().map(Vec::as_slice).collect();
+        self.core.settle(&batches)
+    }
+}

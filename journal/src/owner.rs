@@ -1,0 +1,140 @@
+//! The journal of a state directory, as its owner has it: the lock, the machine, the log.
+
+use std::path::Path;
+
+use recover_engine::{Consumed, Entry, Journal, JournalError, Key, Kind, Latch, OpenRun, Receipt, RunId};
+use serde_json::json;
+
+use crate::error::OpenError;
+use crate::log::{CommitLog, Options};
+use crate::own::{Author, OwnRecords};
+use crate::reader::Reader;
+use crate::state_dir::{Host, Owned, StateDir};
+
+/// The journal of a state directory, open for writing. One process has it.
+#[derive(Debug)]
+pub struct FileJournal {
+    log: CommitLog,
+    dir: StateDir,
+    /// Given up last: by then nothing of this process writes any more.
+    _owned: Owned,
+}
+
+impl FileJournal {
+    /// Opens the journal in the state directory at `path`, or begins one. Every frame in it is durable when this returns.
+    ///
+    /// # Errors
+    /// A directory that cannot be trusted, another owner, another machine, damage, or whatever the system says.
+    pub fn open(path: &Path, host: &Host, options: Options) -> Result<Self, OpenError> {
+        let dir = StateDir::open(path)?;
+        let owned = dir.lock(host)?;
+        match dir.machine()? {
+            None => dir.bind(&owned, host)?,
+            Some(of) if of == host.machine => {}
+            Some(of) => return Err(OpenError::OtherMachine { of, here: host.machine.clone() }),
+        }
+        Self::start(dir, owned, options)
+    }
+
+    /// Opens the journal of another machine and makes it this one's, which is a record. One that is this machine's
+    /// already is only opened.
+    ///
+    /// # Errors
+    /// As [`FileJournal::open`].
+    pub fn adopt(
+        path: &Path,
+        host: &Host,
+        options: Options,
+        author: Author<'_>,
+        reason: &str,
+    ) -> Result<Self, OpenError> {
+        let dir = StateDir::open(path)?;
+        let owned = dir.lock(host)?;
+        let of = dir.machine()?;
+        if of.as_ref() == Some(&host.machine) {
+            return Self::start(dir, owned, options);
+        }
+        let journal = Self::start(dir, owned, options)?;
+        let payload = json!({ "from": of, "to": host.machine, "reason": reason });
+        journal.write_own(author, Kind::Adopted, Latch::None, Key::NONE, &payload)?;
+        // After the record: an adoption that was cut short is asked for again.
+        journal.dir.bind(&journal._owned, host)?;
+        Ok(journal)
+    }
+
+    fn start(dir: StateDir, owned: Owned, options: Options) -> Result<Self, OpenError> {
+        let log = CommitLog::open(dir.storage(), options)?;
+        Ok(Self { log, dir, _owned: owned })
+    }
+
+    /// Says that a person has answered for a subject that a salvage had blocked, or, with [`Key::NONE`], for every one
+    /// that it could not name.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn clear(&self, subject: Key, author: Author<'_>, why: &str) -> Result<Receipt, JournalError> {
+        let payload = json!({ "subject": subject.to_string(), "why": why });
+        self.write_own(author, Kind::Cleared, Latch::Clear, subject, &payload)
+    }
+
+    fn write_own(
+        &self,
+        author: Author<'_>,
+        kind: Kind,
+        latch: Latch,
+        key: Key,
+        payload: &serde_json::Value,
+    ) -> Result<Receipt, JournalError> {
+        let own = self.log.with_ledger(recover_engine::Ledger::own);
+        let entry = OwnRecords::after(own, author).next(kind, latch, key, payload)?;
+        self.log.append_blocking(vec![entry])
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &CommitLog {
+        &self.log
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &StateDir {
+        &self.dir
+    }
+
+    /// A reader of the same log.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        self.log.reader()
+    }
+
+    /// As [`Journal::append`], for a caller that may block.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn append_blocking(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
+        self.log.append_blocking(batch)
+    }
+}
+
+impl Journal for FileJournal {
+    async fn append(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
+        self.log.append(batch).await
+    }
+
+    fn read(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
+        self.log.read(run)
+    }
+
+    fn open_runs(&self) -> Vec<(RunId, OpenRun)> {
+        self.log.open_runs()
+    }
+
+    fn holder(&self, subject: Key) -> Option<RunId> {
+        self.log.holder(subject)
+    }
+
+    fn effect(&self, key: Key) -> Option<Consumed> {
+        self.log.effect(key)
+    }
+}

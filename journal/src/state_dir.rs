@@ -1,0 +1,166 @@
+//! The state directory: who may use it, which process owns it, and which machine it belongs to.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+
+use crate::error::{Failed, OpenError};
+use crate::segment::LOG;
+use crate::storage::{DiskStorage, Storage, read_file, replace};
+
+/// The file that names the machine.
+const MACHINE: &str = "machine";
+const LOCK: &str = "lock";
+/// Others than the owner may write.
+const WRITABLE: u32 = 0o022;
+
+/// Which machine this is, and since when it is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The machine id.
+    pub machine: String,
+    /// The boot id.
+    pub boot: String,
+}
+
+impl Host {
+    /// This machine, from `/etc/machine-id` and the kernel's boot id.
+    ///
+    /// # Errors
+    /// If either cannot be read or is empty.
+    pub fn read() -> Result<Self, Failed> {
+        let line = |path: &str| {
+            let text = std::fs::read_to_string(path).map_err(Failed::to(format!("read {path}")))?;
+            match text.trim() {
+                "" => Err(Failed::to(format!("read {path}"))(io::ErrorKind::UnexpectedEof.into())),
+                id => Ok(id.to_owned()),
+            }
+        };
+        Ok(Self { machine: line("/etc/machine-id")?, boot: line("/proc/sys/kernel/random/boot_id")? })
+    }
+}
+
+/// A state directory that was found fit to be used.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    storage: Arc<DiskStorage>,
+}
+
+/// The ownership of a state directory, given up when dropped.
+#[derive(Debug)]
+pub struct Owned {
+    _lock: File,
+}
+
+impl StateDir {
+    /// Opens the directory, made if it is not there (mode 0700).
+    ///
+    /// The umask of the process is set to 077, so that whatever is made in it is its owner's alone.
+    ///
+    /// # Errors
+    /// If it is a link or no directory, or another user owns it or may write in it.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        // Without a slash at the end, which would follow a link.
+        let path: PathBuf = path.components().collect();
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        let failed = |doing: &str| Failed::to(format!("{doing} {}", path.display()));
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_symlink() => return Err(OpenError::Link(path)),
+            Ok(found) if !found.is_dir() => return Err(OpenError::NotADirectory(path)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path).map_err(failed("make"))?,
+            Err(error) => return Err(failed("look at")(error).into()),
+        }
+        let storage = DiskStorage::open(&path).map_err(failed("open"))?;
+        // What is judged is what was opened, whatever has the name by now.
+        let found =
+            File::from(storage.root().try_clone().map_err(failed("open"))?).metadata().map_err(failed("look at"))?;
+        if found.uid() != rustix::process::geteuid().as_raw() {
+            return Err(OpenError::Owner { path, owner: found.uid() });
+        }
+        if found.mode() & WRITABLE != 0 {
+            return Err(OpenError::Writable { path, mode: found.mode() & 0o7777 });
+        }
+        Ok(Self { path, storage: Arc::new(storage) })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage) as Arc<dyn Storage>
+    }
+
+    /// Becomes the owner.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] if another process is.
+    pub fn lock(&self, host: &Host) -> Result<Owned, OpenError> {
+        let failed = || Failed::to(format!("lock {}", self.path.display()));
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let lock = rustix::fs::openat(self.storage.root(), LOCK, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|e| failed()(e.into()))?;
+        let mut lock = File::from(lock);
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                // The holder's words are a courtesy: whatever they are, it holds the lock.
+                drop(lock.read_to_string(&mut text));
+                let mut words = text.split_whitespace();
+                let pid = words.next().and_then(|pid| pid.parse().ok());
+                return Err(OpenError::Locked { pid, boot: words.next().map(str::to_owned) });
+            }
+            Err(error) => return Err(failed()(error.into()).into()),
+        }
+        let write = |lock: &mut File| {
+            lock.set_len(0)?;
+            lock.rewind()?;
+            lock.write_all(format!("{} {}\n", std::process::id(), host.boot).as_bytes())
+        };
+        write(&mut lock).map_err(failed())?;
+        Ok(Owned { _lock: lock })
+    }
+
+    /// The machine it belongs to; none if it belongs to none yet.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub fn machine(&self) -> Result<Option<String>, OpenError> {
+        let mut bytes = Vec::new();
+        match read_file(&*self.storage, MACHINE, &mut bytes) {
+            Ok(()) => Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let log = self.storage.list(LOG).map_err(Failed::to("list the log"))?;
+                // A log without an owner was taken from somewhere.
+                Ok((!log.is_empty()).then(|| "unknown".to_owned()))
+            }
+            Err(error) => Err(Failed::to("read the machine id")(error).into()),
+        }
+    }
+
+    /// Binds it to a machine, durably. Only its owner may.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn bind(&self, _owned: &Owned, host: &Host) -> Result<(), OpenError> {
+        let bytes = format!("{}\n", host.machine);
+        Ok(replace(&*self.storage, "", MACHINE, bytes.as_bytes()).map_err(Failed::to("write the machine id"))?)
+    }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}

@@ -1,0 +1,133 @@
+//! All input and output of the log goes through these two traits, so that a test can record it, fail it, or cut the power.
+
+use std::io;
+use std::sync::Arc;
+
+mod disk;
+
+pub use disk::DiskStorage;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is there and only read.
+    Read,
+    /// It is there and written.
+    Write,
+    /// It is made, empty; what was there is gone.
+    Create,
+}
+
+/// A directory of files. Paths are relative, with `/`, and never leave it.
+pub trait Storage: Send + Sync {
+    /// Opens a file. A symbolic link is refused.
+    ///
+    /// # Errors
+    /// The system's.
+    fn open(&self, path: &str, access: Access) -> io::Result<Arc<dyn StorageFile>>;
+    /// Makes a directory, if it is not there.
+    ///
+    /// # Errors
+    /// The system's.
+    fn create_dir(&self, path: &str) -> io::Result<()>;
+    /// The names in a directory, sorted; none if it is not there.
+    ///
+    /// # Errors
+    /// The system's.
+    fn list(&self, path: &str) -> io::Result<Vec<String>>;
+    /// Renames a file within its directory, over what had the name.
+    ///
+    /// # Errors
+    /// The system's.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The system's.
+    fn remove(&self, path: &str) -> io::Result<()>;
+    /// Makes the names in a directory durable. The empty path is the directory itself.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync_dir(&self, path: &str) -> io::Result<()>;
+}
+
+/// An open file.
+pub trait StorageFile: Send + Sync {
+    /// Reads at an offset; 0 is the end.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes at an offset, once; says how much was taken.
+    ///
+    /// # Errors
+    /// The system's.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Makes contents and length durable (`fdatasync`).
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync(&self) -> io::Result<()>;
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// The system's.
+    fn size(&self) -> io::Result<u64>;
+    /// Sets the length.
+    ///
+    /// # Errors
+    /// The system's.
+    fn set_size(&self, size: u64) -> io::Result<()>;
+}
+
+/// Writes all of `bytes`. One write, unless the system takes less.
+pub(crate) fn write_all(file: &dyn StorageFile, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                bytes = bytes.get(n..).unwrap_or_default();
+                offset += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads up to `len` bytes at `offset` into `into`, which is emptied first; fewer at the end of the file.
+pub(crate) fn read_into(file: &dyn StorageFile, into: &mut Vec<u8>, offset: u64, len: usize) -> io::Result<()> {
+    into.clear();
+    into.resize(len, 0);
+    let mut filled = 0;
+    while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    into.truncate(filled);
+    Ok(())
+}
+
+/// A whole file.
+pub(crate) fn read_file(storage: &dyn Storage, path: &str, into: &mut Vec<u8>) -> io::Result<()> {
+    let file = storage.open(path, Access::Read)?;
+    let size = usize::try_from(file.size()?).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    read_into(&*file, into, 0, size)
+}
+
+/// Writes a small file so that after a crash the old or the new contents are there, whole.
+pub(crate) fn replace(storage: &dyn Storage, dir: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
+    let new = format!("{path}.new");
+    let file = storage.open(&new, Access::Create)?;
+    write_all(&*file, bytes, 0)?;
+    file.sync()?;
+    storage.rename(&new, &path)?;
+    storage.sync_dir(dir)
+}

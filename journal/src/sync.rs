@@ -1,0 +1,22 @@
+//! The locks of the hand-over: the standard library's, or loom's when its schedules are explored.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+/// How often to look again before a thread is put to sleep. Waking one costs more than a short sync.
+#[cfg(not(loom))]
+pub(crate) const SPINS: u32 = 200;
+#[cfg(loom)]
+pub(crate) const SPINS: u32 = 0;
+
+/// A lock whatever happened to the thread that had it: what is guarded here is whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Sleeps until notified.
+pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condvar.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
+}

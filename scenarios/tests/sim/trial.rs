@@ -50,6 +50,8 @@ pub(crate) struct Sim {
     pub(crate) state: State,
     pub(crate) now: i64,
     pub(crate) found: Placement,
+    /// How often a person was asked.
+    pub(crate) asked: u32,
 }
 
 /// What else happens when the process dies.
@@ -92,6 +94,7 @@ impl Sim {
             found: state.site.placement(),
             state,
             now: 1_000_000,
+            asked: 0,
         }
     }
 
@@ -138,6 +141,13 @@ impl Sim {
         Went { end, replies, unanswered }
     }
 
+    /// Whether the same survived two neighbouring crashes of one process: as many records, and the whole world. Only the
+    /// clock may differ.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        let tail = |sim: &Self| sim.journal.last(|last| (last.header().kind, last.header().seq));
+        tail(self) == tail(other) && self.state == other.state
+    }
+
     /// The process died; this is what the world looks like to the next one.
     pub(crate) fn after(&mut self, crash: Crash) {
         match crash {
@@ -161,16 +171,28 @@ impl Sim {
                     return ending;
                 }
                 End::Stopped(Stop::InDoubt { step, .. }) => self.truth(step),
-                End::Stopped(Stop::Asked { question, .. }) => Wish::Answer {
-                    question: None,
-                    choice: question.choices.first().map(|c| c.id.clone().into_owned()).unwrap_or_default(),
-                    reason: "looked at it".into(),
-                },
+                End::Stopped(Stop::Asked { question, .. }) => {
+                    self.asked += 1;
+                    let choice = self.honest(&question.id);
+                    Wish::Answer { question: None, choice: choice.into(), reason: "looked at it".into() }
+                }
                 other => panic!("{other:?}; {:#?}", self.kinds()),
             };
             script = vec![Scripted { at: 0, wish }];
         }
         panic!("it never closes: {:#?}", self.kinds());
+    }
+
+    /// What a person answers who has looked: the original is only called dead if it is, and what does not come right is
+    /// tried again twice and then left.
+    fn honest(&self, question: &str) -> &'static str {
+        let site = &self.state.site;
+        match question {
+            "original-unrecoverable" if !site.unreadable && !site.original_dead => "deny",
+            "not-validated" if self.asked <= 2 => "retry",
+            "not-validated" => "deny",
+            _ => "approve",
+        }
     }
 
     /// A person makes sure that nothing can arrive any more, looks, and says what is so.

@@ -8,10 +8,9 @@ use recover_engine::{
     Begun, Charter, Entry, Journal as _, JournalError, Kind, Latch, Phase, Position, Record, Run, RunId, Spent,
     charter,
 };
-use recover_journal::{Follower, Journal, OpenError, ReadError, Reader, RunOverview};
+use recover_journal::{Author, FileJournal, Follower, Host, OpenError, Options, ReadError, Reader, RunOverview, StateDir};
 use serde_json::{Value, json};
 
-use crate::actor::machine_id;
 use crate::fault::{Code, Exit, Fault, chain};
 use crate::owner::result;
 
@@ -141,7 +140,7 @@ pub(crate) fn fold(entries: &[Entry]) -> Result<Folded, Fault> {
 
 /// The journal, open for writing.
 pub(crate) struct Store {
-    journal: Journal,
+    journal: FileJournal,
     records: Records,
 }
 
@@ -158,12 +157,17 @@ pub(crate) enum Opened {
 
 /// Makes the state directory if it is not there, readable by nobody else.
 pub(crate) fn make_private(state: &Path) -> Result<(), Fault> {
-    recover_journal::StateDir::create(state).map(drop).map_err(|e| open_fault(&e))
+    StateDir::open(state).map(drop).map_err(|e| open_fault(&e))
+}
+
+/// This machine, as a state directory is bound to it.
+fn host() -> Result<Host, Fault> {
+    Host::read().map_err(|e| Fault::caused(Code::Unreadable, "this machine's identity", &e))
 }
 
 impl Store {
     pub(crate) fn open(state: &Path) -> Result<Opened, Fault> {
-        match Journal::open(state, &machine_id()) {
+        match FileJournal::open(state, &host()?, Options::default()) {
             Ok(journal) => {
                 let records = Records { path: state.to_owned(), reader: journal.reader() };
                 Ok(Opened::Own(Box::new(Self { journal, records })))
@@ -173,7 +177,7 @@ impl Store {
         }
     }
 
-    pub(crate) const fn journal(&self) -> &Journal {
+    pub(crate) const fn journal(&self) -> &FileJournal {
         &self.journal
     }
 
@@ -330,7 +334,8 @@ impl Records {
 
     /// Whether some process owns the state directory now.
     pub(crate) fn owner_lives(&self) -> bool {
-        recover_journal::StateDir::is_locked(&self.path)
+        let Ok(lock) = std::fs::File::open(self.path.join("lock")) else { return false };
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_err()
     }
 
     pub(crate) fn follow(&self, run: Option<RunId>) -> Result<Follow, Fault> {
@@ -406,7 +411,9 @@ pub(crate) fn salvage(state: &Path, reason: &str, actor: &str, at: recover_engin
 
 /// See `recover journal adopt`.
 pub(crate) fn adopt(state: &Path, reason: &str, actor: &str, at: recover_engine::Millis) -> Result<(), Fault> {
-    recover_journal::adopt(state, &machine_id(), reason, actor, at).map_err(|e| open_fault(&e))
+    FileJournal::adopt(state, &host()?, Options::default(), Author { actor, at }, reason)
+        .map(drop)
+        .map_err(|e| open_fault(&e))
 }
 
 /// See `recover journal clear`.
@@ -418,5 +425,6 @@ pub(crate) fn clear(
     at: recover_engine::Millis,
 ) -> Result<(), Fault> {
     let key = subject.parse().map_err(|e: recover_engine::BadId| Fault::new(Code::Usage, format!("{subject}: {e}")))?;
-    recover_journal::clear(state, &machine_id(), key, reason, actor, at).map_err(|e| open_fault(&e))
+    let journal = FileJournal::open(state, &host()?, Options::default()).map_err(|e| open_fault(&e))?;
+    journal.clear(key, Author { actor, at }, reason).map(drop).map_err(|e| journal_fault(&e))
 }

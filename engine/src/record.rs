@@ -217,6 +217,7 @@ pub struct CancelRequested {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Noted {
     /// What and why.
+    #[serde(alias = "why")]
     pub reason: String,
     /// Further facts, for machines.
     #[serde(default)]

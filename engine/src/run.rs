@@ -123,6 +123,9 @@ pub struct Run {
     replies: Vec<(u64, Result<(), Unwilling>)>,
     ready_replies: VecDeque<(u64, Result<(), Unwilling>)>,
     doubt: Doubt,
+    /// Attempts of the open intent that came back as failed. One that a crash cut off is not among them: it did not fail,
+    /// and a run that was killed often enough must not give up over the first hiccup after it.
+    failed: u32,
     interrupted: bool,
     cancel: Option<Request>,
     resumed: bool,
@@ -222,6 +225,7 @@ impl Run {
             replies: Vec::new(),
             ready_replies: VecDeque::new(),
             doubt: Doubt::Fresh,
+            failed: 0,
             interrupted: false,
             cancel: None,
             resumed,
@@ -283,6 +287,7 @@ impl Run {
         self.push(now, actor, &record)?;
         self.machine = machine;
         self.doubt = Doubt::Fresh;
+        self.failed = 0;
         self.agree()
     }
 
@@ -607,7 +612,8 @@ impl Run {
         why: String,
         after_ms: Option<u64>,
     ) -> Result<(), RunError> {
-        if open.attempts >= attempts {
+        self.failed += 1;
+        if self.failed >= attempts {
             return self.refuse(now, Reason::new(Reason::EXHAUSTED, why));
         }
         self.again(now, open, why, after_ms.unwrap_or_else(|| backoff_ms(open.attempts + 1)))

@@ -1,0 +1,11 @@
+//! Simulation: every scenario of the registry that deals with a connector, run against a world in memory that loses replies,
+//! delivers late and never deduplicates, and killed at every boundary.
+
+mod authority;
+mod crash;
+mod fuse;
+mod host;
+mod journal;
+mod site;
+mod trial;
+mod world;

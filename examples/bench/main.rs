@@ -1,0 +1,52 @@
+//! `cargo xtask bench`: what the promises cost, as ratios to the raw limit measured in the same run.
+//!
+//! The raw limit is the same writes of the same bytes, append and `fdatasync`, on a preallocated file. `--quick` counts and
+//! skips what takes long; no number of it is a judgement on speed.
+
+mod commits;
+mod idle;
+mod large;
+mod raw;
+mod work;
+
+use std::path::Path;
+use std::time::Duration;
+
+/// One line of the table.
+pub struct Row {
+    pub what: &'static str,
+    pub measured: String,
+    pub wanted: &'static str,
+    pub reached: bool,
+}
+
+fn main() -> std::process::ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    if let Some("resume-child") = words.get(1).map(String::as_str) {
+        return large::child(Path::new(&words[2]));
+    }
+    let quick = words.iter().any(|word| word == "--quick");
+    let dir = tempfile::Builder::new().prefix("bench").tempdir_in(target()).expect("a directory on a disk");
+    let mut rows = vec![commits::counted(dir.path())];
+    let rounds = if quick { 5 } else { 200 };
+    rows.push(work::alone(dir.path(), rounds));
+    rows.push(work::together(dir.path(), if quick { 2 } else { 40 }));
+    if !quick {
+        rows.extend(work::words(dir.path()));
+        rows.extend(large::all(dir.path()));
+        rows.push(idle::owner(dir.path(), Duration::from_secs(10)));
+    }
+    println!("| what | measured | at least | |\n|---|---|---|---|");
+    for row in &rows {
+        let mark = if row.reached { "yes" } else { "NO" };
+        println!("| {} | {} | {} | {mark} |", row.what, row.measured, row.wanted);
+    }
+    // Counts are facts and must hold; times are noisy and are only shown.
+    std::process::ExitCode::from(u8::from(!rows[0].reached))
+}
+
+/// A directory on the disk that the build is on: the temporary one may be in memory.
+fn target() -> std::path::PathBuf {
+    let exe = std::env::current_exe().expect("the running program");
+    exe.ancestors().nth(3).expect("target").to_owned()
+}

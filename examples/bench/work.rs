@@ -1,0 +1,332 @@
+//! The full engine on a workflow of seven steps that do nothing, alone and a hundred at once.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use recover_engine::{
+    Act, Begun, Charter, Effect, Ending, Entry, Event, FenceRaised, Graph, Guard, Host, Idempotent, Illegal, Input, Json,
+    Millis, Next, Outcome, Performed, Probed, Receipt, Request, Run, RunId, Scenario, ScenarioEntry, Seen, Told,
+    Unwilling, Verdict, Woken, World, charter_digest, drive, explore,
+};
+use recover_journal::{FileJournal, Options};
+use serde::{Deserialize, Serialize};
+
+use crate::Row;
+use crate::raw::Raw;
+
+pub const STEPS: u8 = 7;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nothing {
+    number: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ending", rename_all = "kebab-case")]
+pub enum Done {
+    Done,
+}
+
+impl Event for Done {
+    fn ending(&self) -> &'static str {
+        "done"
+    }
+}
+
+impl Effect for Nothing {
+    const NAME: &'static str = "nothing";
+    type Event = Done;
+    type Redo = Idempotent;
+    const TIMEOUT_MS: u64 = 1_000;
+    const ATTEMPTS: u32 = 1;
+    fn summary(&self) -> String {
+        String::new()
+    }
+    fn endings(&self) -> Vec<Outcome<Done>> {
+        vec![Outcome::Happened(Done::Done)]
+    }
+}
+
+recover_engine::step_set! {
+    pub enum Step / Events { Nothing(Nothing) }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seven {
+    At(u8),
+    Closed(Ending),
+}
+
+impl Scenario for Seven {
+    const NAME: &'static str = "seven";
+    const VERSION: u16 = 1;
+    const TITLE: &'static str = "seven steps that do nothing";
+    type Params = u8;
+    type Step = Step;
+    fn begin(_: u8) -> Self {
+        Self::At(0)
+    }
+    fn samples() -> Vec<u8> {
+        vec![0]
+    }
+    fn state(&self) -> &'static str {
+        match self {
+            Self::At(n) => ["one", "two", "three", "four", "five", "six", "seven"][usize::from(*n)],
+            Self::Closed(_) => "closed",
+        }
+    }
+    fn next(&self) -> Next<Step> {
+        match self {
+            Self::At(number) => Next::Do(Nothing { number: *number }.into()),
+            Self::Closed(ending) => Next::Done(ending.clone()),
+        }
+    }
+    fn apply(self, input: &Input<Events>) -> Result<Self, Illegal> {
+        match (self, input) {
+            (Self::At(n), Input::Outcome(Outcome::Happened(_))) if n + 1 < STEPS => Ok(Self::At(n + 1)),
+            (Self::At(_), Input::Outcome(Outcome::Happened(_))) => {
+                Ok(Self::Closed(Ending::new(Verdict::Recovered, "all steps were done")))
+            }
+            (Self::At(_), _) => Ok(Self::Closed(Ending::new(Verdict::GivenUp, "a step was refused"))),
+            (state, input) => Err(Illegal::new(state.state(), input)),
+        }
+    }
+    fn guards() -> Vec<Guard> {
+        Vec::new()
+    }
+    fn epoch(&self) -> Option<&str> {
+        None
+    }
+    fn committed(&self) -> bool {
+        false
+    }
+}
+
+/// What every run of the workflow carries.
+pub struct Plan {
+    pub entry: ScenarioEntry,
+    graph: Arc<Graph>,
+    graph_json: Json,
+    guards_json: Json,
+}
+
+impl Plan {
+    pub fn new() -> Self {
+        let entry = ScenarioEntry::of::<Seven>();
+        let graph = explore(&entry).graph;
+        let (graph_json, guards_json) = (Json::of(&graph), Json::of(&entry.guards()));
+        Self { entry, graph: Arc::new(graph), graph_json, guards_json }
+    }
+
+    pub fn charter(&self, subject: String) -> Charter {
+        let begun = Begun {
+            scenario: self.entry.name.into(),
+            version: 1,
+            target: "bench".into(),
+            subject,
+            params: Json::of(&0),
+            graph: self.graph_json.clone(),
+            guards: self.guards_json.clone(),
+            digest: charter_digest(self.entry.name, 1, self.graph_json.as_str(), self.guards_json.as_str()),
+            alert: None,
+            ticket: None,
+            request_id: None,
+            consumed: Vec::new(),
+        };
+        Charter { begun, graph: Arc::clone(&self.graph), guards: Arc::from([]) }
+    }
+}
+
+struct Idle;
+
+impl World for Idle {
+    async fn perform(&self, _: &Act) -> Performed {
+        Performed::Happened(Seen::plain(Told::of(&Done::Done)))
+    }
+    async fn fence(&self, _: &Act) -> FenceRaised {
+        FenceRaised::Failed(String::new())
+    }
+    async fn probe(&self, _: &Act) -> Probed {
+        Probed::Unknown(String::new())
+    }
+}
+
+pub fn now() -> Millis {
+    Millis(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap())
+}
+
+/// Counts bytes, so that the raw limit writes the same.
+#[derive(Default)]
+struct Ears {
+    bytes: Cell<usize>,
+    commits: std::cell::RefCell<Vec<usize>>,
+}
+
+impl Host for Ears {
+    fn now(&self) -> Millis {
+        now()
+    }
+    async fn wait(&self, _: Millis) -> Woken {
+        Woken::Elapsed
+    }
+    fn request(&self) -> Option<Request> {
+        None
+    }
+    fn waits_for_people(&self) -> bool {
+        false
+    }
+    fn reply(&self, _: u64, _: Result<(), Unwilling>) {}
+    fn recorded(&self, entries: &[Entry], _: Receipt) {
+        let len: usize = entries.iter().map(|entry| entry.bytes().len()).sum();
+        self.bytes.set(self.bytes.get() + len);
+        self.commits.borrow_mut().push(len + FRAME);
+    }
+}
+
+/// The length of a frame's own header.
+const FRAME: usize = 64;
+
+pub const ACTOR: &str = r#"{"uid":0,"host":"bench","machine":"bench","boot":"bench","version":"0.1.0"}"#;
+
+pub fn journal(dir: &Path) -> FileJournal {
+    FileJournal::open(dir, &recover_journal::Host::read().unwrap(), Options::default()).unwrap()
+}
+
+fn id(number: u64) -> RunId {
+    let mut entropy = [0; 10];
+    entropy[..8].copy_from_slice(&number.to_le_bytes());
+    RunId::new(now(), entropy)
+}
+
+/// One run from its beginning to its end; the lengths of its commits.
+async fn one(plan: &Plan, journal: &FileJournal, number: u64) -> Vec<usize> {
+    let machine = plan.entry.begin(&Json::of(&0)).unwrap();
+    let charter = Arc::new(plan.charter(format!("bench/{number}")));
+    let mut run = Run::begin(id(number), now(), ACTOR.into(), charter, machine).unwrap();
+    let ears = Ears::default();
+    drive(&mut run, journal, &Idle, &ears).await.unwrap();
+    ears.commits.into_inner()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, future)
+}
+
+/// The frames that one run takes.
+pub fn alone_frames(state: &Path) -> u64 {
+    let plan = Plan::new();
+    let journal = journal(state);
+    let before = journal.log().head().frame;
+    block_on(one(&plan, &journal, 0));
+    journal.log().head().frame - before
+}
+
+/// One run at a time, in turns with the raw limit.
+pub fn alone(dir: &Path, rounds: u64) -> Row {
+    const TURN: u64 = 10;
+    let plan = Plan::new();
+    let journal = journal(&dir.join("alone"));
+    let mut raw = Raw::new(dir, 16 << 20);
+    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    for turn in 0..rounds.div_ceil(TURN) {
+        let begun = Instant::now();
+        let lengths: Vec<usize> = block_on(async {
+            let mut all = Vec::new();
+            for number in 0..TURN {
+                all.extend(one(&plan, &journal, turn * TURN + number).await);
+            }
+            all
+        });
+        ours.push(begun.elapsed());
+        limit.push(raw.appends(&lengths));
+    }
+    let ratio = ratio(&ours, &limit);
+    Row {
+        what: "7-step workflow, one run at a time, full engine",
+        measured: format!("{ratio:.2} of raw"),
+        wanted: "0.90",
+        reached: ratio >= 0.90,
+    }
+}
+
+/// The ratio of the sums over the turns that nothing else disturbed: the faster half of each side.
+fn ratio(ours: &[Duration], limit: &[Duration]) -> f64 {
+    let half = |times: &[Duration]| {
+        let mut times = times.to_vec();
+        times.sort();
+        times.iter().take(times.len().div_ceil(2)).sum::<Duration>().as_secs_f64()
+    };
+    half(limit) / half(ours)
+}
+
+/// A hundred runs at once, in turns with a raw group commit of a hundred.
+pub fn together(dir: &Path, rounds: u64) -> Row {
+    const AT_ONCE: u64 = 100;
+    let plan = std::rc::Rc::new(Plan::new());
+    let journal = std::rc::Rc::new(journal(&dir.join("together")));
+    let mut raw = Raw::new(dir, 64 << 20);
+    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    let mut commits = 0_u64;
+    for turn in 0..rounds {
+        let begun = Instant::now();
+        let lengths: Vec<Vec<usize>> = block_on(async {
+            let tasks: Vec<_> = (0..AT_ONCE)
+                .map(|number| {
+                    let (plan, journal) = (std::rc::Rc::clone(&plan), std::rc::Rc::clone(&journal));
+                    tokio::task::spawn_local(async move { one(&plan, &journal, 1_000 + turn * AT_ONCE + number).await })
+                })
+                .collect();
+            let mut all = Vec::new();
+            for task in tasks {
+                all.push(task.await.unwrap());
+            }
+            all
+        });
+        ours.push(begun.elapsed());
+        // The n-th commits of all runs as one write.
+        let groups: Vec<usize> = (0..=usize::from(STEPS)).map(|n| lengths.iter().map(|run| run[n]).sum()).collect();
+        commits += lengths.iter().map(|run| run.len() as u64).sum::<u64>();
+        limit.push(raw.appends(&groups));
+    }
+    let ratio = ratio(&ours, &limit);
+    let per_s = commits as f64 / ours.iter().sum::<Duration>().as_secs_f64();
+    Row {
+        what: "100 runs at once, full engine",
+        measured: format!("{ratio:.2} of raw group commit ({per_s:.0} steps/s)"),
+        wanted: "0.50",
+        reached: ratio >= 0.50,
+    }
+}
+
+/// The time of short commands, the median of many.
+pub fn words(dir: &Path) -> Vec<Row> {
+    let state = dir.join("words");
+    crate::large::fill(&state, 10_000, 10);
+    let recover = crate::target().join("release/recover");
+    let median = |words: &[&str]| {
+        let mut times: Vec<Duration> = (0..31)
+            .map(|_| {
+                let begun = Instant::now();
+                let output = Command::new(&recover).arg("--state-dir").arg(&state).args(words).output().unwrap();
+                assert!(output.status.success(), "{words:?}");
+                begun.elapsed()
+            })
+            .collect();
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1_000.0
+    };
+    let (help, status) = (median(&["--help"]), median(&["status"]));
+    vec![
+        Row { what: "`recover --help`", measured: format!("{help:.1} ms"), wanted: "≤ 5 ms", reached: help <= 5.0 },
+        Row {
+            what: "`recover status` with 10⁵ records",
+            measured: format!("{status:.1} ms"),
+            wanted: "≤ 15 ms",
+            reached: status <= 15.0,
+        },
+    ]
+}

@@ -1,6 +1,7 @@
 //! A history that no run of ours made: records put together from the graph's own words, fitting or not, offered to `advance`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use recover_engine::{
@@ -14,19 +15,24 @@ use crate::{Choices, Oracle};
 
 const RECORDS_MAX: usize = 400;
 
-/// Offers records until the choices are over. What is refused must change nothing; what is accepted must keep the rules.
-pub fn forge(choices: &mut Choices<'_>) {
+/// Offers records until the choices are over, and gives the position they led to. What is refused must change nothing; what
+/// is accepted must keep the rules.
+pub fn forge(choices: &mut Choices<'_>) -> Position {
     let scenario = find("identity-loss").expect("it is registered");
     let charter = scenario.charter(|mut begun| {
         begun.subject = "authority/agent".into();
         begun
     });
     let (mut position, mut oracle) = (begin(charter), Oracle::default());
+    let mut way = Way::chosen(&position, choices);
     for _ in 0..RECORDS_MAX {
-        if choices.are_over() {
+        if choices.are_over() || matches!(position.phase, Phase::Closed(_)) && choices.once_in(4) {
             break;
         }
-        let record = record(&position, choices);
+        if position.state == way.to {
+            way = Way::chosen(&position, choices);
+        }
+        let record = record(&position, &way, choices);
         let entry = entry(&position, &record, choices);
         let before = position.clone();
         match position.advance(entry.header(), entry.hash(), &record) {
@@ -36,6 +42,36 @@ pub fn forge(choices: &mut Choices<'_>) {
             }
             Err(_) => assert_eq!(position, before, "a refused record changed the position"),
         }
+    }
+    position
+}
+
+/// A state to go to, and how far every state is from it. Without one, what lies deep in the graph would never be reached.
+struct Way {
+    to: String,
+    distance: HashMap<String, usize>,
+}
+
+impl Way {
+    fn chosen(position: &Position, choices: &mut Choices<'_>) -> Self {
+        let graph = &position.charter.graph;
+        let to = graph.nodes[choices.one_of(graph.nodes.len())].state.clone();
+        let mut distance = HashMap::from([(to.clone(), 0)]);
+        loop {
+            let before = distance.len();
+            for (from, _, next) in &graph.edges {
+                if let (Some(far), false) = (distance.get(next), distance.contains_key(from)) {
+                    distance.insert(from.clone(), far + 1);
+                }
+            }
+            if distance.len() == before {
+                return Self { to, distance };
+            }
+        }
+    }
+
+    fn far(&self, state: &str) -> usize {
+        self.distance.get(state).copied().unwrap_or(usize::MAX)
     }
 }
 
@@ -77,22 +113,23 @@ fn entry(position: &Position, record: &Record, choices: &mut Choices<'_>) -> Ent
     Entry::encode(header, "{}", record.payload().as_str()).expect("it fits")
 }
 
-/// An edge of the graph: mostly one that leaves the state, sometimes any.
-fn edge(position: &Position, choices: &mut Choices<'_>) -> (String, String) {
+/// An edge of the graph: mostly one that leaves the state and leads on the way, sometimes any.
+fn edge(position: &Position, way: &Way, choices: &mut Choices<'_>) -> (String, String) {
     let edges = &position.charter.graph.edges;
     let leaving: Vec<_> = edges.iter().filter(|(from, ..)| *from == position.state).collect();
-    let (_, label, to) = if leaving.is_empty() || choices.once_in(16) {
-        &edges[usize::from(choices.byte()) * 7 % edges.len()]
-    } else {
-        leaving[choices.one_of(leaving.len())]
+    let nearest = leaving.iter().min_by_key(|(_, _, to)| way.far(to));
+    let (_, label, to) = match (nearest, choices.byte() % 16) {
+        (None, _) | (_, 15) => &edges[usize::from(choices.byte()) * 7 % edges.len()],
+        (Some(_), 12..15) => leaving[choices.one_of(leaving.len())],
+        (Some(nearest), _) => nearest,
     };
     (label.clone(), to.clone())
 }
 
-fn record(position: &Position, choices: &mut Choices<'_>) -> Record {
+fn record(position: &Position, way: &Way, choices: &mut Choices<'_>) -> Record {
     let asks = position.charter.graph.node(&position.state).map(|node| node.asks.clone());
-    if choices.once_in(8) {
-        return stray(position, choices);
+    if choices.once_in(16) {
+        return stray(position, way, choices);
     }
     let state = position.state.clone();
     match (&position.phase, asks) {
@@ -109,10 +146,10 @@ fn record(position: &Position, choices: &mut Choices<'_>) -> Record {
             if open.intent.fence && !open.fenced && choices.once_in(2) {
                 return Record::Fenced(Fenced { how: "up".into() });
             }
-            outcome(position, choices)
+            outcome(position, way, choices)
         }
-        (Phase::Waiting { .. } | Phase::Closed(_), _) => outcome(position, choices),
-        (Phase::Asked { seq, .. }, _) => answered(position, *seq, choices),
+        (Phase::Waiting { .. } | Phase::Closed(_), _) => outcome(position, way, choices),
+        (Phase::Asked { seq, .. }, _) => answered(position, *seq, way, choices),
     }
 }
 
@@ -137,8 +174,8 @@ fn intent(position: &Position, step: String, choices: &mut Choices<'_>) -> Recor
     })
 }
 
-fn outcome(position: &Position, choices: &mut Choices<'_>) -> Record {
-    let (label, to) = edge(position, choices);
+fn outcome(position: &Position, way: &Way, choices: &mut Choices<'_>) -> Record {
+    let (label, to) = edge(position, way, choices);
     let ending = label.split_once(':').map_or("", |(_, ending)| ending).to_owned();
     let timed = matches!(position.phase, Phase::Waiting { .. } | Phase::Asked { .. });
     let refused = !timed && ending == "refused";
@@ -172,8 +209,8 @@ fn question(position: &Position, id: String) -> Question {
     Question { id: Cow::Owned(id), text, choices, routine: None, within_ms: 1, otherwise }
 }
 
-fn answered(position: &Position, question: u32, choices: &mut Choices<'_>) -> Record {
-    let (label, to) = edge(position, choices);
+fn answered(position: &Position, question: u32, way: &Way, choices: &mut Choices<'_>) -> Record {
+    let (label, to) = edge(position, way, choices);
     if label.ends_with(":expired") {
         return Record::Outcome(Resulted {
             label,
@@ -203,20 +240,20 @@ fn closed(choices: &mut Choices<'_>) -> Record {
 }
 
 /// A record of a kind that mostly cannot come here.
-fn stray(position: &Position, choices: &mut Choices<'_>) -> Record {
+fn stray(position: &Position, way: &Way, choices: &mut Choices<'_>) -> Record {
     match choices.byte() % 8 {
         0 => intent(position, "pair".into(), choices),
         1 => intent(position, "mint".into(), choices),
-        2 => closed(choices),
+        2 if choices.once_in(8) => closed(choices),
         3 => Record::Fenced(Fenced { how: "up".into() }),
-        4 => answered(position, u32::from(choices.byte()), choices),
-        5 => outcome(position, choices),
+        4 => answered(position, u32::from(choices.byte()), way, choices),
+        5 => outcome(position, way, choices),
         6 => {
             let attempt = u32::from(choices.byte() % 4);
             Record::Attempt(Attempt { attempt, why: "again".into(), not_before: Millis(2), doubt: choices.once_in(2) })
         }
         _ => {
-            let (label, to) = edge(position, choices);
+            let (label, to) = edge(position, way, choices);
             Record::CancelRequested(CancelRequested { reason: label, to })
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use recover_engine::{Act, FenceRaised, Json, Outcome, Performed, Probed, Redo, Seen, Told};
+use recover_engine::{Act, FenceRaised, Json, Key, Outcome, Performed, Probed, Reason, Redo, RunId, Seen, Told};
 
 use crate::Choices;
 
@@ -25,7 +25,8 @@ pub struct Outside {
     /// A minted token works.
     token: bool,
     minted: u32,
-    fates: HashMap<recover_engine::Key, Fate>,
+    /// By run too: a token's label names the run, and two pairings of two runs are told apart by `pairings`.
+    fates: HashMap<(RunId, Key), Fate>,
 }
 
 impl Default for Outside {
@@ -44,7 +45,7 @@ impl Outside {
     /// Panics if an effect that may have been applied is applied again.
     pub fn perform(&mut self, act: &Act, endings: &[Outcome<Told>], choices: &mut Choices<'_>, now: i64) -> Performed {
         if guarded(act) {
-            let fate = self.fates.get(&act.key);
+            let fate = self.fates.get(&(act.run, act.key));
             assert!(fate.is_none(), "{} is repeated and was {fate:?}", act.doing.step);
         }
         let Some(ending) = endings.get(choices.one_of(endings.len().max(1))) else {
@@ -53,24 +54,25 @@ impl Outside {
         match (ending, choices.byte() % 8) {
             (_, 5) => Performed::Retry { why: "busy".into(), after_ms: None },
             (_, 6) if !guarded(act) => Performed::Unknown { why: "no reply".into() },
-            (Outcome::Refused(reason), 6 | 7) if guarded(act) => {
-                self.fates.insert(act.key, Fate::Lost);
+            // Only a probe behind a fence may call an effect absent; here it is a request that was lost.
+            (Outcome::Refused(reason), byte) if guarded(act) && (byte > 5 || reason.code == Reason::ABSENT) => {
+                self.fates.insert((act.run, act.key), Fate::Lost);
                 Performed::Unknown { why: reason.text.clone() }
             }
             (Outcome::Happened(told), 6) => {
                 let told = self.apply(act, told, now);
-                self.fates.insert(act.key, Fate::Applied(told));
+                self.fates.insert((act.run, act.key), Fate::Applied(told));
                 Performed::Unknown { why: "the reply was lost".into() }
             }
             (Outcome::Happened(told), 7) if guarded(act) && act.doing.redoing.fence.is_some() => {
-                self.fates.insert(act.key, Fate::Late(told.clone()));
+                self.fates.insert((act.run, act.key), Fate::Late(told.clone()));
                 Performed::Unknown { why: "it is on its way".into() }
             }
             (Outcome::Refused(reason), _) => Performed::Refused(reason.clone()),
             (Outcome::Happened(told), _) => {
                 let told = self.apply(act, told, now);
                 if guarded(act) {
-                    self.fates.insert(act.key, Fate::Applied(told.clone()));
+                    self.fates.insert((act.run, act.key), Fate::Applied(told.clone()));
                 }
                 Performed::Happened(Seen::plain(told))
             }
@@ -79,10 +81,10 @@ impl Outside {
 
     /// What is late arrives now, or never.
     fn arrive(&mut self, act: &Act, choices: &mut Choices<'_>, now: i64) {
-        if let Some(Fate::Late(told)) = self.fates.get(&act.key).cloned() {
+        if let Some(Fate::Late(told)) = self.fates.get(&(act.run, act.key)).cloned() {
             if choices.once_in(2) {
                 let told = self.apply(act, &told, now);
-                self.fates.insert(act.key, Fate::Applied(told));
+                self.fates.insert((act.run, act.key), Fate::Applied(told));
             }
         }
     }
@@ -93,15 +95,15 @@ impl Outside {
         if choices.once_in(8) {
             return FenceRaised::Failed("not now".into());
         }
-        if let Some(Fate::Late(_)) = self.fates.get(&act.key) {
-            self.fates.insert(act.key, Fate::Lost);
+        if let Some(Fate::Late(_)) = self.fates.get(&(act.run, act.key)) {
+            self.fates.insert((act.run, act.key), Fate::Lost);
         }
         FenceRaised::Up("it is up".into())
     }
 
     /// Looks. What it says is true at this moment.
     pub fn probe(&mut self, act: &Act, choices: &mut Choices<'_>, now: i64) -> Probed {
-        let told = match self.fates.get(&act.key) {
+        let told = match self.fates.get(&(act.run, act.key)) {
             _ if choices.once_in(8) => Probed::Unknown("nobody answers".into()),
             Some(Fate::Applied(told)) => Probed::Happened(Seen::plain(told.clone())),
             Some(Fate::Late(_) | Fate::Lost) | None => Probed::Absent("it is not there".into()),
@@ -112,7 +114,7 @@ impl Outside {
 
     /// What an operator who knows says of an effect; `None` while nobody can know.
     pub fn truth(&self, act: &Act) -> Option<Option<Json>> {
-        match self.fates.get(&act.key) {
+        match self.fates.get(&(act.run, act.key)) {
             Some(Fate::Applied(told)) => Some(Some(told.data.clone())),
             Some(Fate::Late(_)) => None,
             Some(Fate::Lost) | None => Some(None),

@@ -16,7 +16,7 @@ pub(crate) struct Ran {
     pub(crate) tail: Vec<String>,
 }
 
-const TAIL_LINES: usize = 25;
+const TAIL_LINES: usize = 40;
 
 /// The folder of the workspace.
 pub(crate) fn root() -> PathBuf {
@@ -52,8 +52,22 @@ pub(crate) fn run(command: &mut Command) -> Result<Ran, String> {
 
 /// Runs a command and keeps what it says on standard output in a file.
 pub(crate) fn run_into(command: &mut Command, log: &Path) -> Result<Ran, String> {
-    let file = File::create(log).map_err(|e| format!("cannot write {}: {e}", log.display()))?;
-    follow(command, Some(file))
+    follow(command, Some(created(log)?))
+}
+
+/// Runs a command, keeps all that it says in a file, and gives the file's last lines too.
+pub(crate) fn run_quietly(command: &mut Command, log: &Path) -> Result<Ran, String> {
+    command.stderr(created(log)?);
+    let mut ran = run(command)?;
+    let text = std::fs::read(log).map_err(|e| format!("cannot read {}: {e}", log.display()))?;
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    ran.tail = lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)).map(|line| (*line).to_owned()).collect();
+    Ok(ran)
+}
+
+fn created(log: &Path) -> Result<File, String> {
+    File::create(log).map_err(|e| format!("cannot write {}: {e}", log.display()))
 }
 
 fn follow(command: &mut Command, mut log: Option<File>) -> Result<Ran, String> {

@@ -1,2 +1,41 @@
-//! The entry points for building, testing and measuring `recover`.
-fn main() {}
+//! The entry points for building, testing and measuring `recover`: continuous integration and people use the same ones.
+
+mod args;
+mod ci;
+mod exec;
+mod fuzz;
+mod lane;
+mod lanes;
+mod tools;
+
+use std::process::ExitCode;
+
+use args::{Command, Parsed};
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args().skip(1)) {
+        Ok(Parsed::Help(text)) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Ok(Parsed::Run(command)) => run(&command),
+        Err(why) => {
+            eprintln!("error: {why}\nhint: `cargo xtask --help` lists the lanes and their flags");
+            ExitCode::from(64)
+        }
+    }
+}
+
+fn run(command: &Command) -> ExitCode {
+    let done = match command {
+        Command::Ci { seconds } => return ci::run(*seconds),
+        Command::Test => lane::report(lanes::test()),
+        Command::Loom => lane::report(lanes::loom()),
+        Command::Crash { full } => lane::report(lanes::crash(*full)),
+        Command::Bench { quick } => lane::report(lanes::bench(*quick)),
+        Command::Graphs { check: true } => lane::report(lanes::graphs_check()),
+        Command::Graphs { check: false } => lane::report(lanes::graphs_write()),
+        Command::Fuzz { targets, seconds } => lane::report(fuzz::lane(targets, *seconds)),
+    };
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

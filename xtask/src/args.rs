@@ -1,0 +1,190 @@
+//! The command line of `cargo xtask`: few words, so it is read by hand and nothing needs to be built for it.
+
+/// How long each fuzz target runs if nothing else is said. Seconds.
+pub(crate) const FUZZ_SECONDS: u32 = 60;
+
+/// What is to be run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Test,
+    Ci { seconds: u32 },
+    Crash { full: bool },
+    Loom,
+    Fuzz { targets: Vec<String>, seconds: u32 },
+    Bench { quick: bool },
+    Graphs { check: bool },
+}
+
+/// A command line that was understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    Help(&'static str),
+    Run(Command),
+}
+
+const HELP: &str = "\
+Builds, tests and measures `recover`. Continuous integration runs the same lanes.
+
+Usage: cargo xtask <lane> [flags]        `cargo xtask <lane> --help` says more
+
+  test      everything that needs Rust and nothing else: no server, no root, no network
+  ci        every lane below and the checks of format, lints, docs, licences; one table at the end
+  crash     kills the binary at every boundary and lets it resume
+  loom      every interleaving of the journal's hand-over between threads
+  fuzz      arbitrary bytes into the record decoder and into `advance`
+  bench     measures; `--quick` only checks the counts
+  graphs    renews the golden graphs of the scenarios; `--check` compares them
+
+Start with `cargo xtask test`. Before a commit: `cargo xtask ci`.
+Exit code: 0 if every lane passed, 1 if one failed, 64 if the command line was not understood.";
+
+const TEST: &str = "\
+Usage: cargo xtask test
+
+Runs `cargo test --workspace` in the debug profile: unit, property, scenario, compile-fail and binary tests. They need Rust
+and nothing else; the sandbox's servers are processes of the binary itself, on loopback.
+Arguments for one test only: use `cargo test -p CRATE NAME`.";
+
+const CI: &str = "\
+Usage: cargo xtask ci [--seconds N]
+
+Runs, in this order, and every one even if an earlier one failed:
+  test, fmt, clippy, doc, graphs --check, deny, loom, crash, fuzz (N seconds for each target, 60 by default), bench --quick
+Prints a table of lanes, tests and times at the end, and alone on the last line `N passed, N failed`: the tests executed, as
+libtest counted them, where a lane that failed without a failed test counts as one failed.
+cargo-deny and cargo-fuzz are installed into target/tools if they are missing. Without a network, cargo-deny leaves out the
+advisory database and the lane says so.";
+
+const CRASH: &str = "\
+Usage: cargo xtask crash [--full]
+
+Builds the release profile and runs the kill matrix (tests/crash.rs): SIGKILL before and after every call to the journal and
+the world, a resume, and a second kill while resuming. The other side's ledger is asked, not the journal.
+Bounded by default; --full runs all of it (RECOVER_CRASH=full). The whole output is kept in target/crash.log.";
+
+const LOOM: &str = "\
+Usage: cargo xtask loom
+
+Runs the journal's tests whose names contain `loom_` under the loom model checker, in release, in target/loom. It fails if
+there is no such test.";
+
+const FUZZ: &str = "\
+Usage: cargo xtask fuzz [TARGET…] [--seconds N]
+
+Runs each target (all of them by default) for N seconds (60 by default) under libFuzzer and AddressSanitizer, with its
+dictionary and value profile, from the committed corpus in fuzz/corpus. New inputs go to target/fuzz-corpus, so that a
+second run goes on from the first; a crashing input goes to fuzz/artifacts.
+Needs a C++ compiler. Runs on stable Rust with RUSTC_BOOTSTRAP=1, which cargo-fuzz needs for the sanitizer's flags.
+To repeat a finding: cargo fuzz run TARGET fuzz/artifacts/TARGET/FILE";
+
+const BENCH: &str = "\
+Usage: cargo xtask bench [--quick]
+
+Runs `examples/bench.rs` in release. --quick checks counts (records, durable commits) and never a time, so that it can
+run on a machine that is busy.";
+
+const GRAPHS: &str = "\
+Usage: cargo xtask graphs [--check]
+
+Explores every scenario and writes its graph (JSON, Mermaid, DOT) and its matrix of states and inputs to scenarios/graphs.
+--check writes nothing and fails if a committed file is not what the explorer finds.";
+
+/// Reads the command line.
+pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String> {
+    let mut args: Vec<String> = args.collect();
+    if args.is_empty() {
+        return Ok(Parsed::Help(HELP));
+    }
+    let lane = args.remove(0);
+    let help = match lane.as_str() {
+        "-h" | "--help" | "help" => return Ok(Parsed::Help(HELP)),
+        "test" => TEST,
+        "ci" => CI,
+        "crash" => CRASH,
+        "loom" => LOOM,
+        "fuzz" => FUZZ,
+        "bench" => BENCH,
+        "graphs" => GRAPHS,
+        _ => return Err(format!("there is no lane `{lane}`")),
+    };
+    if args.iter().any(|arg| arg == "-h" || arg == "--help") {
+        return Ok(Parsed::Help(help));
+    }
+    let command = match lane.as_str() {
+        "ci" => Command::Ci { seconds: seconds(&mut args)? },
+        "crash" => Command::Crash { full: flag(&mut args, "--full") },
+        "loom" => Command::Loom,
+        "fuzz" => {
+            let seconds = seconds(&mut args)?;
+            let is_target = |arg: &String| !arg.starts_with('-');
+            let targets = args.iter().filter(|arg| is_target(arg)).cloned().collect();
+            args.retain(|arg| !is_target(arg));
+            Command::Fuzz { targets, seconds }
+        }
+        "bench" => Command::Bench { quick: flag(&mut args, "--quick") },
+        "graphs" => Command::Graphs { check: flag(&mut args, "--check") },
+        _ => Command::Test,
+    };
+    match args.first() {
+        Some(arg) => Err(format!("`cargo xtask {lane}` does not take `{arg}`")),
+        None => Ok(Parsed::Run(command)),
+    }
+}
+
+fn flag(args: &mut Vec<String>, name: &str) -> bool {
+    let before = args.len();
+    args.retain(|arg| arg != name);
+    args.len() < before
+}
+
+fn seconds(args: &mut Vec<String>) -> Result<u32, String> {
+    let Some(at) = args.iter().position(|arg| arg == "--seconds") else { return Ok(FUZZ_SECONDS) };
+    args.remove(at);
+    if at == args.len() {
+        return Err("`--seconds` needs a number".into());
+    }
+    let value = args.remove(at);
+    match value.parse() {
+        Ok(0) | Err(_) => Err(format!("`--seconds` takes a number from 1, not `{value}`")),
+        Ok(seconds) => Ok(seconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Parsed, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn flags_are_read_wherever_they_stand() {
+        let fuzz = |targets: &[&str], seconds| {
+            let targets = targets.iter().map(|t| (*t).to_owned()).collect();
+            Ok(Parsed::Run(Command::Fuzz { targets, seconds }))
+        };
+        assert_eq!(parsed("fuzz"), fuzz(&[], FUZZ_SECONDS));
+        assert_eq!(parsed("fuzz record --seconds 5 advance"), fuzz(&["record", "advance"], 5));
+        assert_eq!(parsed("ci --seconds 3"), Ok(Parsed::Run(Command::Ci { seconds: 3 })));
+        assert_eq!(parsed("graphs --check"), Ok(Parsed::Run(Command::Graphs { check: true })));
+        assert_eq!(parsed("graphs"), Ok(Parsed::Run(Command::Graphs { check: false })));
+        assert_eq!(parsed("test"), Ok(Parsed::Run(Command::Test)));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for line in ["tset", "test --fast", "ci --seconds", "ci --seconds 0", "ci --seconds soon", "fuzz --second 1"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_lane_explains_itself() {
+        for lane in ["test", "ci", "crash", "loom", "fuzz", "bench", "graphs"] {
+            assert!(HELP.contains(&format!("\n  {lane} ")), "{lane}");
+            let help = parsed(&format!("{lane} --help"));
+            assert!(matches!(help, Ok(Parsed::Help(text)) if text.contains(&format!("cargo xtask {lane}"))), "{lane}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The fuzz lane: every target of fuzz/ under libFuzzer for a bounded time.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::exec;
+use crate::lane::{Lane, Outcome};
+use crate::tools;
+
+/// An input longer than this is not tried: nothing in a record needs it, and long inputs are slow. Bytes.
+const INPUT_LEN_MAX: u32 = 16 * 1024;
+
+/// Runs these targets, or all of them.
+pub(crate) fn lane(targets: &[String], seconds: u32) -> Lane {
+    Lane::run("fuzz", || fuzz(targets, seconds).unwrap_or_else(Outcome::failed))
+}
+
+fn fuzz(chosen: &[String], seconds: u32) -> Result<Outcome, String> {
+    let known = targets()?;
+    if let Some(unknown) = chosen.iter().find(|name| !known.contains(name)) {
+        return Err(format!("there is no fuzz target `{unknown}`; there are: {}", known.join(", ")));
+    }
+    let chosen = if chosen.is_empty() { &known } else { chosen };
+    tools::FUZZ.binary()?;
+    if !exec::run(&mut cargo_fuzz("build"))?.ok {
+        return Err(
+            "the targets could not be built; libFuzzer needs a C++ compiler (Debian: apt-get install g++)".into()
+        );
+    }
+    let mut outcome = Outcome::default();
+    let mut broken = Vec::new();
+    for target in chosen {
+        let log = exec::root().join(format!("target/fuzz-{target}.log"));
+        let ran = exec::run_quietly(&mut run(target, seconds)?, &log)?;
+        // libFuzzer's own last word: `Done 433933 runs in 31 second(s)`. Without it, it did not end by itself.
+        match ran.tail.iter().find(|line| line.starts_with("Done ")) {
+            Some(done) if ran.ok => outcome.notes.push(format!("{target}: {done}, nothing found")),
+            _ => {
+                ran.tail.iter().for_each(|line| eprintln!("{line}"));
+                broken.push(target.as_str());
+            }
+        }
+    }
+    if !broken.is_empty() {
+        outcome.failure = Some(format!("found something: {}; the inputs are in fuzz/artifacts", broken.join(", ")));
+    }
+    Ok(outcome)
+}
+
+/// The targets: the files of fuzz/fuzz_targets.
+fn targets() -> Result<Vec<String>, String> {
+    let folder = exec::root().join("fuzz/fuzz_targets");
+    let files = std::fs::read_dir(&folder).map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
+    let mut targets: Vec<String> =
+        files.filter_map(|file| file.ok()?.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned)).collect();
+    targets.sort();
+    if targets.is_empty() { Err(format!("{} has no target", folder.display())) } else { Ok(targets) }
+}
+
+/// `cargo fuzz`, as a plugin of the cargo that runs us, on whatever channel it is.
+fn cargo_fuzz(verb: &str) -> Command {
+    let mut path = tools::folder().join("bin").into_os_string();
+    if let Some(rest) = std::env::var_os("PATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    let mut command = exec::cargo(&["fuzz", verb]);
+    command.env("PATH", path).env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTFLAGS");
+    command
+}
+
+fn run(target: &str, seconds: u32) -> Result<Command, String> {
+    let root = exec::root();
+    let found = root.join("target/fuzz-corpus").join(target);
+    std::fs::create_dir_all(&found).map_err(|e| format!("cannot make {}: {e}", found.display()))?;
+    let mut command = cargo_fuzz("run");
+    // libFuzzer writes to the first folder and only reads the others: the committed corpus stays as it is.
+    command.arg(target).arg(found);
+    existing(&root.join("fuzz/corpus").join(target)).map(|corpus| command.arg(corpus));
+    command.args(["--", &format!("-max_total_time={seconds}"), &format!("-max_len={INPUT_LEN_MAX}")]);
+    command.args(["-use_value_profile=1", "-timeout=10", "-rss_limit_mb=2048"]);
+    let dictionary = root.join("fuzz/dictionaries").join(format!("{target}.dict"));
+    existing(&dictionary).map(|file| command.arg(format!("-dict={}", file.display())));
+    Ok(command)
+}
+
+fn existing(path: &Path) -> Option<&Path> {
+    path.exists().then_some(path)
+}

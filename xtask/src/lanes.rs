@@ -1,0 +1,147 @@
+//! The lanes that are one or two cargo commands each.
+
+use std::process::Command;
+
+use crate::exec::{self, Ran, cargo};
+use crate::lane::{Lane, Outcome};
+use crate::tools;
+
+/// What came of a command, as a lane's outcome.
+pub(crate) fn outcome(ran: Result<Ran, String>, why: &str) -> Outcome {
+    match ran {
+        Ok(Ran { ok: true, tally, .. }) => Outcome { tally, ..Outcome::default() },
+        Ok(Ran { ok: false, tally, .. }) if tally.failed > 0 => {
+            Outcome { tally, ..Outcome::failed(format!("{} tests failed", tally.failed)) }
+        }
+        Ok(Ran { ok: false, tally, .. }) => Outcome { tally, ..Outcome::failed(why) },
+        Err(e) => Outcome::failed(e),
+    }
+}
+
+fn one(mut command: Command, why: &str) -> Outcome {
+    outcome(exec::run(&mut command), why)
+}
+
+/// A lane that is asked for particular tests and finds none has shown nothing.
+fn at_least_one(mut outcome: Outcome, what: &str) -> Outcome {
+    if outcome.failure.is_none() && outcome.tally.passed == 0 {
+        outcome.failure = Some(format!("no test ran: {what}"));
+    }
+    outcome
+}
+
+/// Everything that needs Rust and nothing else.
+pub(crate) fn test() -> Lane {
+    Lane::run("test", || one(cargo(&["test", "--workspace"]), "the tests could not be built"))
+}
+
+/// The code is formatted.
+pub(crate) fn fmt() -> Lane {
+    Lane::run("fmt", || one(cargo(&["fmt", "--all", "--check"]), "not formatted: run `cargo fmt`"))
+}
+
+/// No lint is left.
+pub(crate) fn clippy() -> Lane {
+    Lane::run("clippy", || {
+        one(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]), "there are lints")
+    })
+}
+
+/// The documentation builds, with every link in it.
+pub(crate) fn doc() -> Lane {
+    Lane::run("doc", || {
+        let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
+        command.env("RUSTDOCFLAGS", "-D warnings");
+        one(command, "the documentation has warnings")
+    })
+}
+
+const GRAPHS: [&str; 5] = ["test", "-p", "recover-scenarios", "--test", "explorer"];
+
+/// The committed graphs are what the explorer finds.
+pub(crate) fn graphs_check() -> Lane {
+    Lane::run("graphs --check", || {
+        let mut command = cargo(&GRAPHS);
+        // Set in the surroundings it would write what it is to compare.
+        command.env_remove("GOLDEN");
+        at_least_one(one(command, "the explorer could not be built"), "the explorer's tests are gone")
+    })
+}
+
+/// Writes the graphs.
+pub(crate) fn graphs_write() -> Lane {
+    Lane::run("graphs", || {
+        let mut command = cargo(&GRAPHS);
+        command.env("GOLDEN", "write");
+        at_least_one(one(command, "the explorer could not be built"), "the explorer's tests are gone")
+    })
+}
+
+/// Licences, sources, bans and advisories of everything that is built in.
+pub(crate) fn deny() -> Lane {
+    Lane::run("deny", || {
+        let deny = match tools::DENY.binary() {
+            Ok(deny) => deny,
+            Err(why) => return Outcome::failed(why),
+        };
+        let check = |what: &[&str]| {
+            let mut command = exec::command(&deny);
+            command.args(["--workspace", "check"]).args(what);
+            one(command, "cargo-deny found something: see above")
+        };
+        let mut fetch = exec::command(&deny);
+        fetch.args(["fetch", "db"]);
+        let fetched = exec::run(&mut fetch).is_ok_and(|ran| ran.ok);
+        if fetched {
+            return check(&[]);
+        }
+        let mut outcome = check(&["bans", "licenses", "sources"]);
+        outcome.notes.push("the advisory database could not be reached: advisories were not checked".into());
+        outcome
+    })
+}
+
+/// Every interleaving of the journal's hand-over.
+pub(crate) fn loom() -> Lane {
+    Lane::run("loom", || {
+        let mut command = cargo(&["test", "-p", "recover-journal", "--release", "--lib", "loom_"]);
+        // A target folder of its own: the flag is part of every crate's fingerprint.
+        command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", exec::root().join("target/loom"));
+        at_least_one(one(command, "the loom tests could not be built"), "no test's name contains `loom_`")
+    })
+}
+
+/// The kill matrix.
+pub(crate) fn crash(full: bool) -> Lane {
+    Lane::run(if full { "crash --full" } else { "crash" }, || {
+        let log = exec::root().join("target/crash.log");
+        let mut build = cargo(&["build", "--release"]);
+        match exec::run(&mut build) {
+            Ok(ran) if ran.ok => {}
+            Ok(_) => return Outcome::failed("the release build failed"),
+            Err(why) => return Outcome::failed(why),
+        }
+        let mut command = cargo(&["test", "--release", "--test", "crash", "--", "--nocapture"]);
+        command.env("RECOVER_CRASH", if full { "full" } else { "bounded" });
+        let ran = exec::run_into(&mut command, &log);
+        if let Ok(ran) = &ran {
+            ran.tail.iter().for_each(|line| println!("{line}"));
+        }
+        let mut outcome = at_least_one(outcome(ran, "the kill matrix could not be built"), "the kill matrix is empty");
+        if outcome.failure.is_some() {
+            outcome.notes.push(format!("the whole output is in {}", log.display()));
+        }
+        outcome
+    })
+}
+
+/// Measures, or with `quick` only counts.
+pub(crate) fn bench(quick: bool) -> Lane {
+    Lane::run(if quick { "bench --quick" } else { "bench" }, || {
+        let mut command = cargo(&["run", "--release", "--example", "bench"]);
+        if quick {
+            command.args(["--", "--quick"]);
+        }
+        one(command, "the benchmark failed")
+    })
+}

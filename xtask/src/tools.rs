@@ -1,0 +1,49 @@
+//! The cargo plugins that the lanes need: installed once into target/tools, at a version that is written down here.
+
+use std::path::PathBuf;
+
+use crate::exec;
+
+/// A cargo plugin.
+pub(crate) struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Licences, sources, bans, advisories.
+pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+/// libFuzzer's driver.
+pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
+
+/// Where the plugins are.
+pub(crate) fn folder() -> PathBuf {
+    exec::root().join("target/tools")
+}
+
+impl Tool {
+    /// The plugin's path; it is installed first if it is not there.
+    pub(crate) fn binary(&self) -> Result<PathBuf, String> {
+        // The version is part of what is looked for: a changed version above is installed anew.
+        let stamp = folder().join(format!("{}-{}", self.name, self.version));
+        let binary = folder().join("bin").join(self.name);
+        if binary.is_file() && stamp.is_file() {
+            return Ok(binary);
+        }
+        let mut install = exec::cargo(&["install", "--locked", "--force", "--root"]);
+        install.arg(folder()).arg(format!("{}@{}", self.name, self.version));
+        // Built to be used at once rather than to be fast: this more than halves the build.
+        install
+            .env("CARGO_TARGET_DIR", folder().join("build"))
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+            .env_remove("RUSTFLAGS");
+        if exec::run(&mut install)?.ok {
+            std::fs::write(&stamp, "").map_err(|e| format!("cannot write {}: {e}", stamp.display()))?;
+            Ok(binary)
+        } else {
+            Err(format!("{} {} could not be installed: see above", self.name, self.version))
+        }
+    }
+}

@@ -532,7 +532,7 @@ impl Run {
         match self.doubt.clone() {
             Doubt::Fresh if now < open.not_before => {
                 // The attempt before surely failed and this one has not begun: the one moment at which an intent can be left.
-                if !self.cancels.is_empty() && !self.machine.committed() {
+                if !self.cancels.is_empty() && self.turns_back() {
                     self.refuse(now, Reason::new(Reason::CANCELLED, "cancelled between two attempts"))?;
                     // Where nothing was to be put back, that refusal was all there was to cancel.
                     if let Next::Done(_) = self.machine.next()
@@ -561,6 +561,15 @@ impl Run {
             Doubt::ToFence => Ok(Some(Action::Fence(act))),
             Doubt::Stuck(why) => self.stuck(now, why),
         }
+    }
+
+    /// Whether a cancel would turn the run back. Where it goes back already, no cancel cuts a step of that way short.
+    fn turns_back(&self) -> bool {
+        let mut turned = self.machine.boxed_clone();
+        !self.position.cancelled
+            && !self.machine.committed()
+            && turned.apply("", &Input::Cancel).is_ok()
+            && turned.fingerprint() != self.machine.fingerprint()
     }
 
     fn stuck(&mut self, now: Millis, why: String) -> Result<Option<Action>, RunError> {

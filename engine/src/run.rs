@@ -76,6 +76,17 @@ pub enum Stop {
     Interrupted,
 }
 
+impl Stop {
+    fn why(&self) -> String {
+        match self {
+            Self::Closed(ending) => format!("it ended {}", ending.verdict.as_str()),
+            Self::InDoubt { step, .. } => format!("{step} is in doubt and must be resolved first"),
+            Self::Asked { question, .. } => format!("it asks {}", question.id),
+            Self::Interrupted => "it was interrupted".to_owned(),
+        }
+    }
+}
+
 /// What is to be done now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -127,7 +138,8 @@ pub struct Run {
     /// and a run that was killed often enough must not give up over the first hiccup after it.
     failed: u32,
     interrupted: bool,
-    cancel: Option<Request>,
+    /// Cancels that were asked for and wait for a boundary, oldest first: each gets a reply.
+    cancels: VecDeque<Request>,
     resumed: bool,
 }
 
@@ -227,7 +239,7 @@ impl Run {
             doubt: Doubt::Fresh,
             failed: 0,
             interrupted: false,
-            cancel: None,
+            cancels: VecDeque::new(),
             resumed,
         }
     }
@@ -319,6 +331,12 @@ impl Run {
             };
             match action {
                 None => {}
+                // Nobody waits for a reply that this process will not give.
+                Some(Action::Stop(stop)) if self.batch.is_empty() && !self.cancels.is_empty() => {
+                    let why = format!("the run stopped before it could be cancelled: {}", stop.why());
+                    let cancels = self.cancels.drain(..).map(|cancel| (cancel.id, Err(Unwilling::NotNow(why.clone()))));
+                    self.ready_replies.extend(cancels);
+                }
                 // Nothing leaves this protocol before what led to it is durable.
                 Some(action) if self.batch.is_empty() => return Ok(action),
                 Some(_) => return Ok(Action::Commit(std::mem::take(&mut self.batch))),
@@ -326,8 +344,8 @@ impl Run {
         }
     }
 
-    const fn pending_stop(&self) -> bool {
-        self.interrupted || self.cancel.is_some()
+    fn pending_stop(&self) -> bool {
+        self.interrupted || !self.cancels.is_empty()
     }
 
     /// The batch is durable.
@@ -347,7 +365,7 @@ impl Run {
     }
 
     fn leave(&mut self, now: Millis, _until: Millis) -> Result<Option<Action>, RunError> {
-        if let Some(request) = self.cancel.take() {
+        if let Some(request) = self.cancels.pop_front() {
             self.cancel_now(now, request)?;
             return Ok(None);
         }
@@ -514,8 +532,14 @@ impl Run {
         match self.doubt.clone() {
             Doubt::Fresh if now < open.not_before => {
                 // The attempt before surely failed and this one has not begun: the one moment at which an intent can be left.
-                if self.cancel.is_some() && !self.machine.committed() {
+                if !self.cancels.is_empty() && self.turns_back() {
                     self.refuse(now, Reason::new(Reason::CANCELLED, "cancelled between two attempts"))?;
+                    // Where nothing was to be put back, that refusal was all there was to cancel.
+                    if let Next::Done(_) = self.machine.next()
+                        && let Some(cancel) = self.cancels.pop_front()
+                    {
+                        self.replies.push((cancel.id, Ok(())));
+                    }
                     return Ok(None);
                 }
                 if self.interrupted {
@@ -537,6 +561,15 @@ impl Run {
             Doubt::ToFence => Ok(Some(Action::Fence(act))),
             Doubt::Stuck(why) => self.stuck(now, why),
         }
+    }
+
+    /// Whether a cancel would turn the run back. Where it goes back already, no cancel cuts a step of that way short.
+    fn turns_back(&self) -> bool {
+        let mut turned = self.machine.boxed_clone();
+        !self.position.cancelled
+            && !self.machine.committed()
+            && turned.apply("", &Input::Cancel).is_ok()
+            && turned.fingerprint() != self.machine.fingerprint()
     }
 
     fn stuck(&mut self, now: Millis, why: String) -> Result<Option<Action>, RunError> {
@@ -670,7 +703,7 @@ impl Run {
                 Ok(())
             }
             Wish::Cancel { .. } => {
-                self.cancel = Some(request);
+                self.cancels.push_back(request);
                 return Ok(());
             }
             Wish::Answer { question, choice, reason } => self.answer(now, &request.actor, question, &choice, reason)?,

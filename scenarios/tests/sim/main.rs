@@ -2,10 +2,12 @@
 //! delivers late and never deduplicates, and killed at every boundary.
 
 mod authority;
+mod cancel;
 mod crash;
 mod fuse;
 mod host;
 mod journal;
+mod questions;
 mod site;
 mod trial;
 mod world;

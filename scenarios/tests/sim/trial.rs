@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use recover_engine::{
-    Begun, Charter, Ending, Journal as _, Json, Kind, Millis, Phase, Record, Run, RunId, ScenarioEntry, Stop, Unwilling,
+    Begun, Charter, Ending, Journal as _, Json, Kind, Millis, Phase, Reason, Record, Run, RunId, ScenarioEntry, Stop, Unwilling,
     Wish, drive,
 };
 use recover_scenarios::identity_loss::{Params, Reprovision};
@@ -227,5 +227,14 @@ impl Sim {
     /// Whether a record of that kind is durable.
     pub(crate) fn holds(&self, kind: Kind) -> bool {
         self.journal.all().iter().any(|e| e.header().kind == kind)
+    }
+
+    /// Whether a cancel is durable: asked for at a boundary, or between two attempts.
+    pub(crate) fn cancelled(&self) -> bool {
+        self.journal.all().iter().any(|e| match Record::parse(e.header().kind, e.payload()) {
+            Ok(Record::CancelRequested(_)) => true,
+            Ok(Record::Outcome(out)) => out.refused.is_some_and(|r| r.code == Reason::CANCELLED),
+            _ => false,
+        })
     }
 }

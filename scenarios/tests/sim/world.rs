@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 
 use recover_engine::{
-    Act, Event, FenceRaised, Journal as _, Json, Kind, Millis, Performed, Probed, Reason, Record, Seen, Told, World,
+    Act, Event, FenceRaised, Json, Kind, Millis, Performed, Probed, Reason, Record, Seen, Told, World,
 };
 use recover_steps::{
     AwaitOnline, Awaited, Captured, Detached, Durability, Instance, Loss, Minted, Observed, Original, Pair, Paired,

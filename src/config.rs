@@ -38,7 +38,7 @@ pub(crate) struct Policy {
     pub(crate) reprovision: Reprovision,
     /// How long a person has to answer a question, for example `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) answer_within: Option<recover_adapters::config::Span>,
+    pub(crate) answer_within: Option<recover_adapters::Span>,
 }
 
 /// The schema of [`Reprovision`], which is defined where no schema is known.

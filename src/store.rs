@@ -350,16 +350,28 @@ impl Records {
         let report = self.reader.verify().map_err(|e| read_fault(&e))?;
         let damage: Vec<String> = report.damage.iter().map(ToString::to_string).collect();
         Ok(json!({
-            "frames": report.frames, "records": report.records, "runs": report.runs, "torn_tail": report.torn_tail,
+            "frames": report.frames, "records": report.records, "runs": report.runs, "torn_tail": report.torn_tail.is_some(), "sealed": report.sealed,
             "head": format!("{}:{}", report.head.frame, report.head.head), "damage": damage,
         }))
     }
 
+    /// Sizes and counts.
     pub(crate) fn stats(&self) -> Result<Value, Fault> {
-        let stats = recover_journal::stats(&self.path).map_err(|e| read_fault(&e))?;
-        let mut value = serde_json::to_value(&stats).map_err(damaged_run)?;
-        value["schema"] = json!("recover.stats/v1");
-        Ok(value)
+        let runs = self.overviews()?;
+        let head = self.reader.head().map_err(|e| read_fault(&e))?;
+        let sizes = |folder: &str| -> (u64, u64) {
+            let Ok(entries) = std::fs::read_dir(self.path.join(folder)) else { return (0, 0) };
+            let lengths = entries.filter_map(|entry| entry.ok()?.metadata().ok()).filter(std::fs::Metadata::is_file);
+            lengths.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.len()))
+        };
+        let ((segments, log), (_, index), (texts, evidence)) = (sizes("log"), sizes("index"), sizes("evidence"));
+        Ok(json!({
+            "schema": "recover.stats/v1", "frames": head.frame, "head": format!("{}:{}", head.frame, head.head),
+            "runs": runs.len(), "open": runs.iter().filter(|run| run.open).count(),
+            "records": runs.iter().map(|run| u64::from(run.last_seq)).sum::<u64>(),
+            "log": { "files": segments, "bytes": log }, "index": { "bytes": index },
+            "evidence": { "files": texts, "bytes": evidence },
+        }))
     }
 
     /// Whether the log still contains a head that was printed earlier, as `FRAME:HASH`.
@@ -402,11 +414,19 @@ impl Follow {
 
 /// See `recover journal salvage`.
 pub(crate) fn salvage(state: &Path, reason: &str, actor: &str, at: recover_engine::Millis) -> Result<Value, Fault> {
-    let report =
-        recover_journal::salvage(state, &machine_id(), reason, actor, at).map_err(|e| open_fault(&e))?;
-    let blocked: Vec<String> = report.blocked.iter().map(ToString::to_string).collect();
-    let kept: Vec<String> = report.kept.iter().map(|path| path.display().to_string()).collect();
-    Ok(json!({ "schema": "recover.salvage/v1", "blocked": blocked, "kept": kept }))
+    let author = Author { actor, at };
+    let salvage = recover_journal::salvage(state, &host()?, Options::default(), author, reason)
+        .map_err(|e| open_fault(&e))?;
+    let mut blocked: Vec<String> = salvage.blocked.iter().map(ToString::to_string).collect();
+    if salvage.all_blocked {
+        // The key that stands for every subject that could not be named.
+        blocked.push(recover_engine::Key::NONE.to_string());
+    }
+    let damage: Vec<String> = salvage.damage.iter().map(ToString::to_string).collect();
+    Ok(json!({
+        "schema": "recover.salvage/v1", "sealed": salvage.sealed, "damage": damage, "blocked": blocked,
+        "all_blocked": salvage.all_blocked,
+    }))
 }
 
 /// See `recover journal adopt`.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use recover_adapters::config::{Authority, ConnectorConfig, Storage, Timing, Workload};
+use recover_adapters::config::{AuthorityConfig, ConnectorConfig, StorageConfig, Timing, WorkloadConfig};
 use recover_engine::Json;
 use recover_scenarios::identity_loss::{Params, Reprovision};
 use schemars::JsonSchema;
@@ -30,11 +30,11 @@ pub(crate) struct Target {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) default: bool,
     /// What runs, and how it is stopped and started.
-    pub(crate) workload: Workload,
+    pub(crate) workload: WorkloadConfig,
     /// Where its identity is kept, and where the original may be.
-    pub(crate) storage: Storage,
+    pub(crate) storage: StorageConfig,
     /// Who enrolls it.
-    pub(crate) authority: Authority,
+    pub(crate) authority: AuthorityConfig,
     /// How long things may take.
     #[serde(default)]
     pub(crate) timing: Timing,
@@ -50,19 +50,18 @@ impl Target {
             workload: self.workload.clone(),
             storage: self.storage.clone(),
             authority: self.authority.clone(),
-            timing: self.timing.clone(),
-            secrets_dir: self.secrets_dir.clone(),
+            timing: self.timing,
         }
     }
 
     /// What a run on it is about.
-    pub(crate) fn subject(&self) -> Result<String, Fault> {
-        self.connector().subject().map_err(|e| Fault::caused(Code::BadConfig, "the authority's address", &e))
+    pub(crate) fn subject(&self) -> String {
+        self.connector().subject()
     }
 
     /// What acts on it.
     pub(crate) fn world(&self) -> Result<TargetWorld, Fault> {
-        TargetWorld::new(self.connector())
+        TargetWorld::new(self.connector(), self.secrets_dir.clone())
     }
 
     /// The scenario's parameters as configuration and command line give them.

@@ -1,8 +1,10 @@
 //! The world of one target, as runs act on it: the adapters, and nothing else.
 
+use std::path::PathBuf;
+
 use recover_adapters::Connector;
 use recover_adapters::config::ConnectorConfig;
-use recover_engine::{Act, FenceRaised, Performed, Probed, RunId, World};
+use recover_engine::{Act, FenceRaised, Performed, Probed, World};
 
 use crate::fault::{Code, Fault};
 
@@ -13,17 +15,10 @@ pub(crate) struct TargetWorld {
 }
 
 impl TargetWorld {
-    pub(crate) fn new(config: ConnectorConfig) -> Result<Self, Fault> {
+    pub(crate) fn new(config: ConnectorConfig, secrets: Option<PathBuf>) -> Result<Self, Fault> {
         let connector =
-            Connector::new(config).map_err(|e| Fault::caused(Code::BadConfig, "the target cannot be used", &e))?;
+            Connector::with_secrets_in(config, secrets).map_err(|e| Fault::caused(Code::BadConfig, "the target cannot be used", &e))?;
         Ok(Self { connector })
-    }
-
-    /// The run is over: what it kept on tmpfs goes.
-    pub(crate) fn forget(&self, run: RunId) {
-        if let Err(e) = self.connector.forget(run) {
-            tracing::warn!(%run, error = %e, "the run's folder on tmpfs could not be removed");
-        }
     }
 }
 

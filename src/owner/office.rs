@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use recover_engine::{
-    Admission, Choice, DriveError, JournalError, Owner, Run, RunId, Start, Stop, Unwilling, Wish, drive,
+    Admission, Choice, DriveError, JournalError, Owner, Run, RunId, Start, Unwilling, Wish, drive,
 };
 use recover_scenarios::Registered;
 use tokio::sync::mpsc;
@@ -313,9 +313,6 @@ impl Office {
             Ok(stop) => {
                 let commits = self.store.commits(run.position().run).unwrap_or(host.commits.get());
                 let (line, exit) = result::result(run.position(), &stop, commits, host.head.get());
-                if let Stop::Closed(_) = stop {
-                    world.forget(run.position().run);
-                }
                 Tell::Result { line, exit: exit as u8 }
             }
             Err(DriveError::Journal(error)) => {

@@ -1,30 +1,20 @@
 //! `recover sandbox …`: from words to deeds, results on standard output, errors with their causes on standard error.
 
 use std::io::{self, Write as _};
-use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::json;
 
 use crate::sandbox::args::{Dir, KindOrClear, SandboxArgs, SandboxCommand};
 use crate::sandbox::connector::{self, Settings};
-use crate::sandbox::error::{Error, chain};
+use crate::sandbox::error::Error;
 use crate::sandbox::fault::{self, Fault};
 use crate::sandbox::layout::Layout;
 use crate::sandbox::{down, ledger, lose_identity, server, up};
 
-/// Runs a command and says how it ended.
-pub(crate) fn run(args: SandboxArgs) -> ExitCode {
-    match execute(args.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", chain(&error));
-            if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
-            }
-            ExitCode::from(error.exit_code())
-        }
-    }
+/// Carries a command out.
+pub(crate) fn run(args: SandboxArgs) -> Result<(), Error> {
+    execute(args.command)
 }
 
 fn execute(command: SandboxCommand) -> Result<(), Error> {

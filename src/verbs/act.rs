@@ -82,6 +82,16 @@ fn sandbox_config(place: &Place) -> Result<config::Config, Fault> {
     config::load(Some(&path)).map(|loaded| loaded.config)
 }
 
+/// The fault that a failure of the sandbox is.
+pub(super) fn sandbox_fault(error: &sandbox::Error) -> Fault {
+    let code = if error.exit_code() == Exit::Usage as u8 { Code::Usage } else { Code::Sandbox };
+    let fault = Fault::new(code, format!("sandbox: {}", crate::fault::chain(error)));
+    match error.hint() {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    }
+}
+
 /// Brings the built-in sandbox up with a lost identity, unless an open run is at work on it.
 fn prepare_sandbox(place: &Place, printer: Printer) -> Result<(), Fault> {
     let dir = place.sandbox_dir();
@@ -90,7 +100,7 @@ fn prepare_sandbox(place: &Place, printer: Printer) -> Result<(), Fault> {
         Err(fault) if fault.code == Code::StateDirMissing => false,
         Err(fault) => return Err(fault),
     };
-    let failed = |e: sandbox::Error| Fault::caused(Code::Sandbox, "the sandbox", &e);
+    let failed = |e: sandbox::Error| sandbox_fault(&e);
     store::make_private(&place.state)?;
     if open {
         return sandbox::control_plane_up(&dir).map_err(failed);
@@ -121,7 +131,7 @@ pub(super) fn choose(global: &Global, start: &StartArgs, printer: Printer) -> Re
     let ask = StartAsk {
         scenario: scenario.entry.name.to_owned(),
         target: name.clone(),
-        subject: target.subject()?,
+        subject: target.subject(),
         params: target.params(&config.policy, start.alert.as_deref(), &start.set)?,
         alert: start.alert.clone(),
         ticket: start.ticket.clone(),
@@ -200,7 +210,7 @@ fn target_of(place: &Place, run: &str) -> Result<Option<Target>, Fault> {
     let records = Records::open(&place.state)?;
     let begun = records.begun(store::parse_run(run)?)?;
     if begun.target == SANDBOX && !place.loaded.config.target.contains_key(SANDBOX) {
-        sandbox::control_plane_up(&place.sandbox_dir()).map_err(|e| Fault::caused(Code::Sandbox, "the sandbox", &e))?;
+        sandbox::control_plane_up(&place.sandbox_dir()).map_err(|e| sandbox_fault(&e))?;
     }
     reach(place, &begun.target).map(|(_, target)| Some(target))
 }

@@ -47,7 +47,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
             replay::verify(global, run.as_deref(), all, expect.as_deref(), printer)
         }
         Command::Journal { command } => journal::run(global, command, printer),
-        Command::Sandbox(args) => Ok(crate::sandbox::run(args)),
+        Command::Sandbox(args) => crate::sandbox::run(args).map(|()| Exit::Done).map_err(|e| act::sandbox_fault(&e)),
         Command::Config { command: ConfigCommand::Schema } => {
             printer.data(&serde_json::to_string_pretty(&config::schema()).unwrap_or_default());
             Ok(Exit::Done)

@@ -1,6 +1,6 @@
 //! The child: begins the run or takes it up, with the engine, journal and adapters that the binary uses.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,7 +11,7 @@ use recover_engine::{
     Begun, Entry, Host, Journal as _, Json, Millis, Receipt, Record, Request, Run, RunId, Stop, Unwilling, Verdict,
     Woken, drive,
 };
-use recover_journal::Journal;
+use recover_journal::{FileJournal, Options};
 use recover_scenarios::identity_loss::{Params, Reprovision};
 
 use crate::fuse::{self, FusedJournal, FusedWorld};
@@ -46,15 +46,15 @@ impl Host for Alone {
 /// The parts of the sandbox's configuration that a target is made of.
 #[derive(serde::Deserialize)]
 struct Config {
-    secrets_dir: Option<std::path::PathBuf>,
+    secrets_dir: Option<PathBuf>,
     target: std::collections::BTreeMap<String, Target>,
 }
 
 #[derive(serde::Deserialize)]
 struct Target {
-    workload: recover_adapters::config::Workload,
-    storage: recover_adapters::config::Storage,
-    authority: recover_adapters::config::Authority,
+    workload: recover_adapters::config::WorkloadConfig,
+    storage: recover_adapters::config::StorageConfig,
+    authority: recover_adapters::config::AuthorityConfig,
 }
 
 pub fn main(words: &[String]) -> ExitCode {
@@ -66,10 +66,10 @@ pub fn main(words: &[String]) -> ExitCode {
         storage: target.storage,
         authority: target.authority,
         timing: recover_adapters::config::Timing::default(),
-        secrets_dir: config.secrets_dir,
     };
+    let secrets = config.secrets_dir;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let stop = runtime.block_on(run(connector, Path::new(state), fuse.parse().unwrap()));
+    let stop = runtime.block_on(run(connector, secrets, Path::new(state), fuse.parse().unwrap()));
     println!("burnt {}", fuse::burnt());
     println!("{stop:?}");
     match stop {
@@ -80,10 +80,10 @@ pub fn main(words: &[String]) -> ExitCode {
     }
 }
 
-async fn run(config: ConnectorConfig, state: &Path, fuse_length: u64) -> Stop {
-    let subject = config.subject().unwrap();
+async fn run(config: ConnectorConfig, secrets: Option<PathBuf>, state: &Path, fuse_length: u64) -> Stop {
+    let subject = config.subject();
     let actor: Arc<str> = r#"{"uid":0,"host":"test","machine":"test","boot":"test","version":"test"}"#.into();
-    let journal = Journal::open(state, "test").unwrap();
+    let journal = FileJournal::open(state, &recover_journal::Host::read().unwrap(), Options::default()).unwrap();
     let scenario = recover_scenarios::find("identity-loss").unwrap();
     let open = journal.open_runs().first().copied();
     let mut run = match open {
@@ -112,11 +112,7 @@ async fn run(config: ConnectorConfig, state: &Path, fuse_length: u64) -> Stop {
             Run::begin(RunId::new(now(), bytes), now(), actor, Arc::new(charter), machine).unwrap()
         }
     };
-    let world = FusedWorld(Connector::new(config).unwrap());
+    let world = FusedWorld(Connector::with_secrets_in(config, secrets).unwrap());
     fuse::light(fuse_length);
-    let stop = drive(&mut run, &FusedJournal(&journal), &world, &Alone).await.unwrap();
-    if let Stop::Closed(_) = stop {
-        world.0.forget(run.position().run).unwrap();
-    }
-    stop
+    drive(&mut run, &FusedJournal(&journal), &world, &Alone).await.unwrap()
 }

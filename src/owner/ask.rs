@@ -25,9 +25,9 @@ pub(crate) struct Envelope {
     pub(crate) ask: Ask,
 }
 
-/// The request.
+/// The request. Tagged from outside: carried JSON is not understood inside a tagged object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Ask {
     Start(Box<StartAsk>),
     Resume { run: String },
@@ -48,20 +48,6 @@ pub(crate) struct StartAsk {
     pub(crate) ticket: Option<String>,
     pub(crate) request_id: Option<String>,
     pub(crate) attach: bool,
-}
-
-impl Ask {
-    /// The run it is about, if it names one.
-    pub(crate) fn run(&self) -> Option<&str> {
-        match self {
-            Self::Start(_) => None,
-            Self::Resume { run }
-            | Self::Answer { run, .. }
-            | Self::Cancel { run, .. }
-            | Self::Resolve { run, .. }
-            | Self::Abandon { run, .. } => Some(run),
-        }
-    }
 }
 
 /// What a client hears.

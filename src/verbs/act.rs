@@ -95,13 +95,13 @@ pub(super) fn sandbox_fault(error: &sandbox::Error) -> Fault {
 /// Brings the built-in sandbox up with a lost identity, unless an open run is at work on it.
 fn prepare_sandbox(place: &Place, printer: Printer) -> Result<(), Fault> {
     let dir = place.sandbox_dir();
+    store::make_private(&place.state)?;
     let open = match Records::open(&place.state) {
         Ok(records) => records.open_on(SANDBOX)?.is_some(),
         Err(fault) if fault.code == Code::StateDirMissing => false,
         Err(fault) => return Err(fault),
     };
     let failed = |e: sandbox::Error| sandbox_fault(&e);
-    store::make_private(&place.state)?;
     if open {
         return sandbox::control_plane_up(&dir).map_err(failed);
     }

@@ -1,1 +1,23 @@
-//! recover-adapters
+//! How the steps of `recover-steps` are carried out: one folder per kind of outside system.
+//!
+//! [`Connector`] is the whole: it dispatches on the step's name. Nothing in here knows a scenario.
+
+mod act;
+mod authority;
+pub mod config;
+mod connector;
+mod files;
+mod redact;
+mod secrets;
+mod span;
+mod storage;
+mod time;
+mod trouble;
+mod workload;
+
+pub use authority::{BadOrigin, BadReference, CredentialRef, Origin};
+pub use config::ConnectorConfig;
+pub use connector::{Connector, Unusable};
+pub use secrets::SecretsDir;
+pub use span::{BadSpan, Span};
+pub use trouble::code;

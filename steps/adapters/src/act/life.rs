@@ -1,0 +1,86 @@
+//! Steps that stop, start and move: the workload and its storage.
+
+use recover_steps::{
+    Detach, Detached, Durability, ProveDurable, Proven, Reattach, Reattached, Restart, Restarted, Restored, Search,
+    Searched, Started, Stopped,
+};
+
+use crate::connector::Connector;
+use crate::redact;
+use crate::trouble::{Trouble, code};
+use crate::workload::Lock;
+
+impl Connector {
+    pub(crate) async fn stop(&self) -> Result<Stopped, Trouble> {
+        let lock = self.workload.lock().await?;
+        self.workload.stop(&lock).await?;
+        Ok(Stopped::Stopped)
+    }
+
+    pub(crate) async fn prove_stopped(&self) -> Result<Proven, Trouble> {
+        let lock = self.workload.lock().await?;
+        Ok(self
+            .workload
+            .traces(&lock)?
+            .map_or(Proven::Stopped, |what| Proven::Running { what: redact::line(&what, &[]) }))
+    }
+
+    pub(crate) async fn start(&self) -> Result<Started, Trouble> {
+        let lock = self.workload.lock().await?;
+        Ok(Started::Started { instance: self.workload.start(&lock)? })
+    }
+
+    pub(crate) async fn restart(&self, step: &Restart) -> Result<Restarted, Trouble> {
+        let lock = self.workload.lock().await?;
+        Ok(Restarted::Restarted { instance: self.workload.restart(&lock, &step.from).await? })
+    }
+
+    pub(crate) fn search(&self, step: &Search) -> Result<Searched, Trouble> {
+        Ok(match self.storage.search(&step.epoch) {
+            Searched::Unreadable { path, why } => Searched::Unreadable { path, why: redact::line(&why, &[]) },
+            found @ (Searched::Found { .. } | Searched::Gone { .. }) => found,
+        })
+    }
+
+    pub(crate) fn prove_durable(
+        &self,
+        step: &ProveDurable,
+        run: &str,
+        epoch: Option<&str>,
+    ) -> Result<Durability, Trouble> {
+        self.storage.prove_durable(&step.storage, run, epoch)
+    }
+
+    pub(crate) async fn reattach(&self, step: &Reattach, run: &str) -> Result<Reattached, Trouble> {
+        let _stopped = self.stopped().await?;
+        self.storage.reattach(&step.original, run)?;
+        Ok(Reattached::Reattached)
+    }
+
+    pub(crate) async fn detach(&self, step: &Detach, run: &str) -> Result<Detached, Trouble> {
+        let _stopped = self.stopped().await?;
+        self.storage.detach(&step.original, run)?;
+        Ok(Detached::Detached)
+    }
+
+    pub(crate) async fn set_aside(&self, run: &str) -> Result<Restored, Trouble> {
+        let _stopped = self.stopped().await?;
+        self.storage.set_aside(run)?;
+        Ok(Restored::Done)
+    }
+
+    pub(crate) async fn put_back(&self, run: &str) -> Result<Restored, Trouble> {
+        let _stopped = self.stopped().await?;
+        self.storage.put_back(run)?;
+        Ok(Restored::Done)
+    }
+
+    /// The lock, with nothing of the workload running: whoever has it may move the storage or hand a token over.
+    pub(super) async fn stopped(&self) -> Result<Lock, Trouble> {
+        let lock = self.workload.lock().await?;
+        match self.workload.traces(&lock)? {
+            None => Ok(lock),
+            Some(what) => Err(Trouble::refused(code::WORKLOAD, format!("it must be stopped, and this runs: {what}"))),
+        }
+    }
+}

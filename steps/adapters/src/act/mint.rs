@@ -1,0 +1,87 @@
+//! Minting: a token of which there is exactly one that works, with its secret in memory before anybody hears of it.
+
+use recover_engine::{Act, Probed, Seen, Told};
+use recover_steps::{Mint, Minted, Token};
+
+use super::handover;
+use crate::authority::{Failure, TokenState};
+use crate::connector::Connector;
+use crate::secrets::Sealed;
+use crate::trouble::{Trouble, code};
+
+/// The label of this run's token of this ordinal, by which an orphan is found.
+fn label(act: &Act) -> String {
+    format!("recover-{}-{}", act.run, act.ordinal)
+}
+
+impl Connector {
+    pub(crate) async fn mint(&self, act: &Act, step: &Mint) -> Result<Minted, Trouble> {
+        let label = label(act);
+        // Both places are proven before there is a secret that would have nowhere to go.
+        let folder = self.secrets.open(&act.run.to_string())?;
+        let file = self.workload.token_file();
+        handover::prove(file).map_err(|e| {
+            Trouble::refused(code::SECRETS, format!("no token can be handed over at {}: {e}", file.display()))
+        })?;
+        if folder.holds(&label).map_err(|e| Trouble::retry(e.to_string()))? {
+            return Err(Trouble::Unknown(format!("a secret is already kept under label {label}")));
+        }
+        let fresh = self.authority.mint(&label, step.ttl_s).await.map_err(Failure::changing)?;
+        let (minted, secret) = fresh.into_parts();
+        let expires_at = minted.expires_at().ok_or_else(|| Trouble::Unknown("the token's end is no time".into()))?;
+        let token = Token { accessor: minted.accessor, label: label.clone(), expires_at };
+        if let Err(e) = folder.put(&Sealed { token: token.clone(), secret }) {
+            return Err(self.unmint(act, &label, code::SECRETS, &format!("the secret cannot be kept: {e}")).await);
+        }
+        // One request may have been carried out twice on its way; then two tokens work, and we have one secret.
+        let tokens = self.authority.tokens_of_label(&label).await.map_err(|f| f.asking().midway())?;
+        let live: Vec<_> = tokens.iter().filter(|t| t.state == TokenState::Live).collect();
+        match live.as_slice() {
+            [one] if one.accessor == token.accessor => Ok(Minted::Minted { token }),
+            [_, _, ..] => Err(self.unmint(act, &label, code::DUPLICATED, "one mint left several working tokens").await),
+            [_] | [] => Err(Trouble::Unknown("the authority does not list the token that it has just minted".into())),
+        }
+    }
+
+    /// Makes a mint not to have been: nothing under its label works, nothing of it is kept.
+    async fn unmint(&self, act: &Act, label: &str, code: &str, why: &str) -> Trouble {
+        match self.close(label).await.and_then(|_| self.withdraw(act, label)) {
+            Ok(()) => Trouble::refused(code, format!("{why}; all of its label were revoked")),
+            Err(trouble) => Trouble::Unknown(format!("{why}; {}", trouble.text())),
+        }
+    }
+
+    pub(crate) async fn fence_mint(&self, act: &Act) -> Result<String, Trouble> {
+        let label = label(act);
+        let revoked = self.close(&label).await?;
+        self.withdraw(act, &label)?;
+        Ok(format!("label {label} is closed at the authority, {revoked} of its tokens revoked, its secret removed"))
+    }
+
+    pub(crate) async fn probe_mint(&self, act: &Act) -> Result<Probed, Trouble> {
+        let label = label(act);
+        let kept = self.secrets.find(&act.run.to_string(), &label)?;
+        let tokens = self.authority.tokens_of_label(&label).await.map_err(Failure::asking)?;
+        let live: Vec<_> = tokens.iter().filter(|t| t.state == TokenState::Live).collect();
+        let used = tokens.iter().any(|t| t.state == TokenState::Consumed);
+        Ok(match (kept, live.as_slice()) {
+            (Some(Sealed { token, .. }), [one]) if one.accessor == token.accessor && !act.fenced => {
+                Probed::Happened(Seen::plain(Told::of(&Minted::Minted { token })))
+            }
+            // Nobody but the one who minted it could use it, and that was not journaled.
+            (_, _) if used => Probed::Unknown(format!("a token of label {label} was used")),
+            (None, []) if act.fenced => {
+                Probed::Absent(format!("label {label} is closed, nothing under it works, no secret is kept"))
+            }
+            (Some(_), []) if act.fenced => {
+                Probed::Unknown(format!("label {label} is closed, and its secret is still kept"))
+            }
+            (None, []) => Probed::Absent(format!("no token of label {label} works")),
+            (Some(_), []) => Probed::Absent(format!("no token of label {label} works, though a secret is kept")),
+            (_, live) => Probed::Unknown(format!(
+                "{} tokens of label {label} work, and not with the secret kept here",
+                live.len()
+            )),
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The steps themselves, each a method of [`Connector`](crate::Connector).
+
+mod evidence;
+mod handover;
+mod life;
+mod look;
+mod mint;
+mod pair;
+mod revoke;

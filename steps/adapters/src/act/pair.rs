@@ -1,0 +1,125 @@
+//! Pairing: the token is handed over and the workload started as one effect, and the authority says what came of it.
+
+use std::time::{Duration, Instant};
+
+use recover_engine::{Act, Probed, Reason, Seen, Told};
+use recover_steps::{Pair, Paired, refusal};
+
+use super::handover;
+use super::look::Poll;
+use crate::authority::{Failure, Token, TokenState};
+use crate::connector::Connector;
+use crate::trouble::{Trouble, code};
+
+/// How long the authority has to show what a workload did that has ended.
+const ENDED_FOR: Duration = Duration::from_secs(3);
+
+impl Connector {
+    pub(crate) async fn pair(&self, act: &Act, step: &Pair) -> Result<Paired, Trouble> {
+        let Some(sealed) = self.sealed(act, &step.token)? else {
+            return Err(Trouble::refused(Reason::ABSENT, "the token's secret is gone, so it was not handed over"));
+        };
+        match self.listed(step).await?.map(|t| t.state) {
+            Some(TokenState::Live) => {}
+            Some(TokenState::Revoked | TokenState::Expired) => {
+                return Err(Trouble::refused(Reason::ABSENT, "the token no longer works, so it was not handed over"));
+            }
+            Some(TokenState::Consumed) => {
+                return Err(Trouble::Unknown("the token was used before it was handed over".into()));
+            }
+            None => {
+                return Err(Trouble::refused(
+                    code::AUTHORITY,
+                    "the authority does not know the token, so it was not handed over",
+                ));
+            }
+        }
+        let lock = self.stopped().await?;
+        let file = self.workload.token_file();
+        let started = handover::write(file, &step.token.label, &sealed.secret)
+            .map_err(|e| {
+                Trouble::refused(code::SECRETS, format!("the token cannot be handed over at {}: {e}", file.display()))
+            })
+            .and_then(|()| self.workload.start(&lock));
+        if let Err(trouble) = started {
+            // The lock is still ours and nothing runs: what is taken away now was seen by nobody.
+            let taken = handover::remove(file, &step.token.label, Some(&sealed.secret), act.run.begun_at());
+            return Err(if taken.is_ok() { trouble } else { trouble.midway() });
+        }
+        drop(lock);
+        drop(sealed);
+        self.paired(step).await
+    }
+
+    /// Waits for the authority to say what became of the token.
+    async fn paired(&self, step: &Pair) -> Result<Paired, Trouble> {
+        // A little earlier than the limit on the whole, so that the last thing seen is told.
+        let until = Instant::now() + Duration::from_millis(step.within_ms.saturating_sub(step.within_ms / 10));
+        let mut poll = Poll::new();
+        let mut ended: Option<Instant> = None;
+        loop {
+            let seen = match self.listed(step).await {
+                Ok(Some(Token { state: TokenState::Consumed, paired_serial: Some(serial), .. })) => {
+                    return Ok(Paired::Paired { serial, instance: self.workload.running().unwrap_or(None) });
+                }
+                Ok(Some(Token { state: TokenState::Consumed, paired_serial: None, .. })) => {
+                    return Err(Trouble::refused(
+                        refusal::BURNT,
+                        "the attempt used the token up, and no identity was issued for it",
+                    ));
+                }
+                Ok(Some(token)) => format!("the token is {:?}", token.state).to_lowercase(),
+                Ok(None) => "the authority does not know the token".to_owned(),
+                Err(trouble) => trouble.text().to_owned(),
+            };
+            match self.workload.running() {
+                Ok(None) => {
+                    if ended.get_or_insert_with(Instant::now).elapsed() > ENDED_FOR {
+                        return Err(Trouble::Unknown(format!("the workload ended without an answer; {seen}")));
+                    }
+                }
+                Ok(Some(_)) | Err(_) => ended = None,
+            }
+            if Instant::now() >= until {
+                return Err(Trouble::Unknown(format!("it did not pair in time; {seen}")));
+            }
+            poll.pause().await;
+        }
+    }
+
+    pub(crate) async fn fence_pair(&self, act: &Act, step: &Pair) -> Result<String, Trouble> {
+        let lock = self.workload.lock().await?;
+        self.workload.stop(&lock).await?;
+        self.withdraw(act, &step.token.label)?;
+        drop(lock);
+        let revoked = self.close(&step.token.label).await?;
+        Ok(format!(
+            "the workload is stopped, the token is out of its sight, its label is closed at the authority ({revoked} revoked)"
+        ))
+    }
+
+    pub(crate) async fn probe_pair(&self, step: &Pair) -> Result<Probed, Trouble> {
+        let Some(token) = self.listed(step).await? else {
+            return Ok(Probed::Unknown("the authority does not know the token".into()));
+        };
+        Ok(match (token.state, token.paired_serial) {
+            (TokenState::Consumed, Some(serial)) => {
+                let instance = self.workload.running()?;
+                Probed::Happened(Seen::plain(Told::of(&Paired::Paired { serial, instance })))
+            }
+            (TokenState::Consumed, None) => {
+                Probed::Absent("the token was used up, and no identity was issued for it".into())
+            }
+            (TokenState::Revoked, None) => Probed::Absent("the token was revoked unused".into()),
+            (TokenState::Expired, None) => Probed::Absent("the token expired unused".into()),
+            (TokenState::Live, _) => Probed::Unknown("the token still works".into()),
+            (TokenState::Revoked | TokenState::Expired, Some(_)) => {
+                Probed::Unknown("the authority contradicts itself: a token that was never used has an identity".into())
+            }
+        })
+    }
+
+    async fn listed(&self, step: &Pair) -> Result<Option<Token>, Trouble> {
+        self.authority.token(&step.token.accessor).await.map_err(Failure::asking)
+    }
+}

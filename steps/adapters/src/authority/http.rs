@@ -1,0 +1,165 @@
+//! The authority's requests, one method each. What it has no method for cannot be asked of it.
+
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::model::{Audit, AuditEvent, Fresh, Revoked, Secret, Status, Token, Tokens};
+use super::transport::{Answer, Call, Transport};
+use crate::config::HttpConfig;
+
+const PAGES_MOST: usize = 100;
+
+/// A control plane that speaks the contract in `docs/authority-http.md`.
+#[derive(Debug)]
+pub(crate) struct Http {
+    transport: Transport,
+}
+
+/// A status with the text it came as.
+pub(crate) struct Told {
+    pub(crate) status: Status,
+    pub(crate) text: String,
+}
+
+impl Http {
+    pub(crate) fn new(config: HttpConfig) -> Result<Self, String> {
+        Ok(Self { transport: Transport::new(config)? })
+    }
+
+    /// Whether it answers at all, without a credential.
+    pub(crate) async fn health(&self) -> Result<(), Failure> {
+        #[derive(serde::Deserialize)]
+        struct Health {
+            status: String,
+        }
+        let answer = self.transport.send(Call::get("/healthz".into(), Vec::new())).await?;
+        let health: Health = parse(&answer, 200)?;
+        if health.status == "ok" { Ok(()) } else { Err(Failure::Unavailable("it says that it is not well".into())) }
+    }
+
+    pub(crate) async fn status(&self) -> Result<Told, Failure> {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            #[serde(default)]
+            agent: Option<String>,
+        }
+        let answer = self.transport.send(Call::get(self.path(""), Vec::new())).await?;
+        let status: Status = parse(&answer, 200)?;
+        let named: Named = parse(&answer, 200)?;
+        status.check(self.transport.agent(), named.agent.as_deref()).map_err(garbled)?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        Ok(Told { status, text })
+    }
+
+    pub(crate) async fn tokens(&self) -> Result<Vec<Token>, Failure> {
+        self.list(None).await
+    }
+
+    pub(crate) async fn tokens_of_label(&self, label: &str) -> Result<Vec<Token>, Failure> {
+        // The filter is a wish: what it lets through is looked at.
+        Ok(self.list(Some(("label", label))).await?.into_iter().filter(|t| t.label == label).collect())
+    }
+
+    pub(crate) async fn token(&self, accessor: &str) -> Result<Option<Token>, Failure> {
+        let mut found = self.list(Some(("accessor", accessor))).await?;
+        found.retain(|t| t.accessor == accessor);
+        if found.len() > 1 { Err(garbled("one accessor names several tokens")) } else { Ok(found.pop()) }
+    }
+
+    /// Mints one token. Only what surely did not mint fails as anything but `Lost`.
+    pub(crate) async fn mint(&self, label: &str, ttl_s: u32) -> Result<Fresh, Failure> {
+        let body = json!({ "label": label, "ttl_s": ttl_s });
+        let answer = self.transport.send(Call::post(self.path("/tokens"), body)).await?;
+        let Secret { secret } = parse(&answer, 201)?;
+        let fresh = Fresh { token: parse(&answer, 201)?, secret };
+        fresh.check(label).map_err(garbled)?;
+        Ok(fresh)
+    }
+
+    pub(crate) async fn revoke_accessor(&self, accessor: &str) -> Result<u32, Failure> {
+        self.revoke(json!({ "accessor": accessor })).await
+    }
+
+    /// Revokes what is live under the label and closes it for good.
+    pub(crate) async fn close_label(&self, label: &str) -> Result<u32, Failure> {
+        self.revoke(json!({ "label": label })).await
+    }
+
+    pub(crate) async fn audit(&self, since: &str) -> Result<Vec<AuditEvent>, Failure> {
+        let mut events = Vec::new();
+        let mut cursor: Option<String> = None;
+        for _ in 0..PAGES_MOST {
+            let mut query = vec![("since", since)];
+            query.extend(cursor.as_deref().map(|c| ("cursor", c)));
+            let answer = self.transport.send(Call::get(self.path("/audit"), query)).await?;
+            let page: Audit = parse(&answer, 200)?;
+            events.extend(page.events);
+            if page.next.is_none() || page.next == cursor {
+                return Ok(events);
+            }
+            cursor = page.next;
+        }
+        // Evidence of a hundred pages is evidence; the rest stays at the authority.
+        Ok(events)
+    }
+
+    async fn revoke(&self, body: serde_json::Value) -> Result<u32, Failure> {
+        let answer = self.transport.send(Call::post(self.path("/tokens/revoke"), body)).await?;
+        let revoked: Revoked = parse(&answer, 200)?;
+        Ok(revoked.revoked)
+    }
+
+    /// Every page, or an error: half a list proves nothing.
+    async fn list(&self, filter: Option<(&str, &str)>) -> Result<Vec<Token>, Failure> {
+        let mut tokens: Vec<Token> = Vec::new();
+        let mut cursor: Option<String> = None;
+        for _ in 0..PAGES_MOST {
+            let mut query: Vec<(&str, &str)> = filter.into_iter().collect();
+            query.extend(cursor.as_deref().map(|c| ("cursor", c)));
+            let answer = self.transport.send(Call::get(self.path("/tokens"), query)).await?;
+            let page: Tokens = parse(&answer, 200)?;
+            page.tokens.iter().try_for_each(Token::check).map_err(garbled)?;
+            tokens.extend(page.tokens);
+            match page.next {
+                None => return Ok(tokens),
+                Some(next) if Some(&next) == cursor.as_ref() => {
+                    return Err(garbled("its list of tokens goes in a circle"));
+                }
+                Some(next) => cursor = Some(next),
+            }
+        }
+        Err(garbled("its list of tokens does not end within 100 pages"))
+    }
+
+    /// The credential, so that it can be taken out of what is captured.
+    pub(crate) fn credential(&self) -> Option<SecretString> {
+        self.transport.credential()
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/v1/connectors/{}{rest}", self.transport.agent())
+    }
+}
+
+fn garbled(why: &str) -> Failure {
+    Failure::Lost(format!("it is not as the contract has it: {why}"))
+}
+
+/// The parser's own message could quote a secret, so it is not repeated.
+fn parse<T: DeserializeOwned>(answer: &Answer, status: u16) -> Result<T, Failure> {
+    if answer.status != status {
+        return Err(Failure::Lost(format!("it has status {} where the contract has {status}", answer.status)));
+    }
+    // The parser would take an array's elements for the fields.
+    if !answer.body.trim_ascii_start().starts_with(b"{") {
+        return Err(garbled("it is not a JSON object"));
+    }
+    serde_json::from_slice(&answer.body)
+        .map_err(|e| garbled(&format!("its JSON is {:?} at column {}", e.classify(), e.column())))
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

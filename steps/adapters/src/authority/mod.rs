@@ -1,0 +1,14 @@
+//! Authorities that issue identities: one file per part of speaking with one.
+
+mod credential;
+mod failure;
+mod http;
+mod model;
+mod origin;
+mod transport;
+
+pub use credential::{BadReference, CredentialRef};
+pub(crate) use failure::Failure;
+pub(crate) use http::Http;
+pub(crate) use model::{Status, Token, TokenState};
+pub use origin::{BadOrigin, Origin};

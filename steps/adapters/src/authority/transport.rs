@@ -1,0 +1,270 @@
+//! One request and its answer: to one origin, of a few kinds, within limits of size and time.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Method, StatusCode};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::credential::{Credential, bearer};
+use super::failure::Failure;
+use super::model::Refusal;
+use super::origin::Origin;
+use crate::config::HttpConfig;
+use crate::redact;
+
+const BODY_MOST: usize = 1 << 20;
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// The only way to the authority.
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: Client,
+    origin: Origin,
+    agent: String,
+    org: Option<HeaderValue>,
+    credential: Credential,
+}
+
+/// A request that may be made.
+#[derive(Clone, Debug)]
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: Vec<(&'a str, &'a str)>,
+    pub(super) body: Option<serde_json::Value>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn get(path: String, query: Vec<(&'a str, &'a str)>) -> Self {
+        Self { method: Method::GET, path, query, body: None }
+    }
+
+    pub(super) fn post(path: String, body: serde_json::Value) -> Self {
+        Self { method: Method::POST, path, query: Vec::new(), body: Some(body) }
+    }
+}
+
+/// An answer of success.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+impl Transport {
+    pub(super) fn new(config: HttpConfig) -> Result<Self, String> {
+        // One provider for the process; whoever was first has set it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .http1_only()
+            .pool_max_idle_per_host(0)
+            .connect_timeout(CONNECT_WITHIN)
+            .timeout(ANSWER_WITHIN)
+            .dns_resolver(Arc::new(config.base.resolver()))
+            .user_agent(concat!("recover/", env!("CARGO_PKG_VERSION")));
+        if let Some(ca) = &config.ca {
+            builder = builder.tls_certs_only(certificates(ca)?);
+        }
+        let client = builder.build().map_err(|e| format!("the HTTP client cannot be made: {}", chain(&e)))?;
+        let org = config
+            .org
+            .as_deref()
+            .map(HeaderValue::from_str)
+            .transpose()
+            .map_err(|_| "the organisation is no header value")?;
+        Ok(Self {
+            client,
+            origin: config.base,
+            agent: config.agent,
+            org,
+            credential: Credential::new(config.credential),
+        })
+    }
+
+    pub(super) fn agent(&self) -> &str {
+        &self.agent
+    }
+
+    pub(super) fn credential(&self) -> Option<SecretString> {
+        self.credential.read().ok()
+    }
+
+    /// Makes the request once, and gives the answer if it is one of success.
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Failure> {
+        if !is_allowed(&call.method, &call.path, &self.agent) {
+            return Err(Failure::Forbidden(format!("{} {}", call.method, call.path)));
+        }
+        let mut url = self.origin.at(&call.path);
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
+        if !self.origin.has(&url) || url.path() != call.path {
+            return Err(Failure::Forbidden(format!("{} {}", call.method, call.path)));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if call.path != "/healthz" {
+            let secret = self.credential.read().map_err(Failure::NotSent)?;
+            headers.insert(AUTHORIZATION, bearer(&secret).map_err(Failure::NotSent)?);
+            if let Some(org) = &self.org {
+                headers.insert("x-active-org-id", org.clone());
+            }
+        }
+        let mut request = self.client.request(call.method, url).headers(headers);
+        if let Some(body) = call.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let response = request.send().await.map_err(|e| self.unsent_or_lost(&e))?;
+        self.answer(response).await
+    }
+
+    async fn answer(&self, mut response: reqwest::Response) -> Result<Answer, Failure> {
+        let status = response.status();
+        if status.is_redirection() {
+            let to = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or("nowhere");
+            return Err(Failure::Redirected { status: status.as_u16(), to: redact::line(to, &[]) });
+        }
+        let after_ms = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
+        // The length that is announced only decides how early we give up.
+        if response.content_length().is_some_and(|n| n > BODY_MOST as u64) {
+            return Err(failed(status, after_ms, None, "the body is longer than 1 MiB"));
+        }
+        let mut body = Zeroizing::new(Vec::with_capacity(8_192));
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_MOST => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return Err(failed(status, after_ms, None, "the body is longer than 1 MiB")),
+                Ok(None) => break,
+                Err(e) => return Err(failed(status, after_ms, None, &chain(&e.without_url()))),
+            }
+        }
+        if status.is_success() {
+            return Ok(Answer { status: status.as_u16(), body });
+        }
+        Err(failed(status, after_ms, Refusal::parse(&body), "the body is not an error of the contract"))
+    }
+
+    /// Only a failure of connecting surely came before the sending.
+    fn unsent_or_lost(&self, error: &reqwest::Error) -> Failure {
+        let why = format!("{}: {}", self.origin, chain(error));
+        if error.is_connect() || error.is_builder() { Failure::NotSent(why) } else { Failure::Lost(why) }
+    }
+}
+
+/// What an answer other than success means.
+fn failed(status: StatusCode, after_ms: Option<u64>, refusal: Option<Refusal>, without: &str) -> Failure {
+    let number = status.as_u16();
+    let said = refusal.as_ref().map(|r| redact::line(&format!("{}: {}", r.error, r.message), &[]));
+    match number {
+        429 => Failure::Throttled { after_ms },
+        408 => Failure::Lost("the request took the authority too long to read (408)".into()),
+        400..=499 => {
+            let hint = match number {
+                401 => "check the credential and whether it has expired".to_owned(),
+                403 => "the credential does not have the permission".to_owned(),
+                404 if refusal.as_ref().is_some_and(|r| r.error == "AGENT_UNKNOWN") => {
+                    "it does not know this connector; check `agent` and `org`".to_owned()
+                }
+                404 => "there is nothing at this path; check `base`".to_owned(),
+                _ => refusal.as_ref().map_or_else(|| "it gave no reason".to_owned(), |r| redact::line(&r.message, &[])),
+            };
+            Failure::Denied { status: number, code: refusal.map(|r| r.error), hint }
+        }
+        500..=599 => match said {
+            Some(said) => Failure::Unavailable(format!("{number} {said}")),
+            None => Failure::Lost(format!("{number}, and {without}")),
+        },
+        _ => Failure::Lost(format!("{number}, and {without}")),
+    }
+}
+
+/// The requests that may be made at all. Below the methods, so that none of them can be made to send another.
+fn is_allowed(method: &Method, path: &str, agent: &str) -> bool {
+    if path == "/healthz" {
+        return method == Method::GET;
+    }
+    let Some(rest) = path.strip_prefix("/v1/connectors/").and_then(|p| p.strip_prefix(agent)) else { return false };
+    match rest {
+        "" | "/audit" => method == Method::GET,
+        "/tokens" => method == Method::GET || method == Method::POST,
+        "/tokens/revoke" => method == Method::POST,
+        _ => false,
+    }
+}
+
+/// Seconds, as the contract has them; a date is not understood and no wish.
+fn retry_after(text: &str) -> Option<u64> {
+    text.trim().parse::<u64>().ok().map(|s| s.min(3_600) * 1_000)
+}
+
+fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
+    let failed = |why: &dyn std::fmt::Display| format!("the CA file {} cannot be used: {why}", path.display());
+    let file = crate::files::open_any(path, rustix::fs::OFlags::RDONLY).map_err(|e| failed(&e))?;
+    let bytes = crate::files::read_capped(&file, BODY_MOST).map_err(|e| failed(&e))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&bytes).map_err(|e| failed(&e))?;
+    // An empty list would not mean "nobody" to everyone who reads it.
+    if certificates.is_empty() { Err(failed(&"no certificate is in it")) } else { Ok(certificates) }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    redact::line(&text, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_contracts_requests_are_allowed() {
+        let allowed = |method: &str, path: &str| is_allowed(&method.parse().unwrap(), path, "edge-1");
+        for (method, path) in [
+            ("GET", "/healthz"),
+            ("GET", "/v1/connectors/edge-1"),
+            ("GET", "/v1/connectors/edge-1/tokens"),
+            ("POST", "/v1/connectors/edge-1/tokens"),
+            ("POST", "/v1/connectors/edge-1/tokens/revoke"),
+            ("GET", "/v1/connectors/edge-1/audit"),
+        ] {
+            assert!(allowed(method, path), "{method} {path}");
+        }
+        for (method, path) in [
+            ("POST", "/healthz"),
+            ("DELETE", "/v1/connectors/edge-1"),
+            ("PUT", "/v1/connectors/edge-1"),
+            ("POST", "/v1/connectors/edge-1"),
+            ("GET", "/v1/connectors/edge-10"),
+            ("GET", "/v1/connectors/edge-2"),
+            ("POST", "/v1/connectors/edge-1/tokens/"),
+            ("POST", "/v1/connectors/edge-1/../edge-2/tokens"),
+            ("POST", "/v1/pair"),
+            ("POST", "/v1/transit/keys/autounseal"),
+            ("DELETE", "/v1/connectors/edge-1/tokens"),
+        ] {
+            assert!(!allowed(method, path), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn patience_is_bounded() {
+        assert_eq!((retry_after("7"), retry_after("99999999999")), (Some(7_000), Some(3_600_000)));
+        assert_eq!(retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+    }
+}

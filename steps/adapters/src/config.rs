@@ -1,0 +1,284 @@
+//! What a configuration says about one connector: where its workload, storage and authority are, and how long things take.
+
+use std::path::{Component, Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::authority::{CredentialRef, Origin};
+use crate::span::Span;
+
+/// One connector target. The configuration around it says that its kind is `connector`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectorConfig {
+    /// What runs.
+    pub workload: WorkloadConfig,
+    /// Where it keeps its identity.
+    pub storage: StorageConfig,
+    /// Who issues identities.
+    pub authority: AuthorityConfig,
+    /// How long things may take.
+    #[serde(default)]
+    pub timing: Timing,
+}
+
+/// What runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum WorkloadConfig {
+    /// A process on this host.
+    Process(ProcessConfig),
+}
+
+/// A process on this host, started without a shell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessConfig {
+    /// The program, with its absolute path, and its arguments.
+    pub command: Vec<String>,
+    /// Where the running process is named: `{"pid":N,"start":TICKS,"boot":"UUID"}`. Its lock is this path and `.lock`.
+    pub pidfile: PathBuf,
+    /// Where its output is appended.
+    pub log: PathBuf,
+    /// Where it looks for a token, on tmpfs.
+    pub token_file: PathBuf,
+    /// Its working directory; `/` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
+}
+
+/// Where the workload keeps its identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum StorageConfig {
+    /// A directory on this host.
+    Directory(DirectoryConfig),
+}
+
+/// A directory on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryConfig {
+    /// The directory.
+    pub path: PathBuf,
+    /// Where the original may be if it is not there: a directory with the identity in it, or one that has such directories in it.
+    #[serde(default)]
+    pub originals: Vec<PathBuf>,
+    /// The name of the file with the identity.
+    #[serde(default = "identity_json")]
+    pub identity: String,
+}
+
+fn identity_json() -> String {
+    "identity.json".to_owned()
+}
+
+/// Who issues identities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum AuthorityConfig {
+    /// A control plane that speaks the contract in `docs/authority-http.md`.
+    Http(HttpConfig),
+}
+
+/// A control plane over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Its origin: scheme, host and port. Plain `http` only on loopback.
+    pub base: Origin,
+    /// The connector's id there.
+    pub agent: String,
+    /// The organisation, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
+    /// A file with the certificates that alone are trusted; the system's if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Where the credential is, never the credential itself.
+    pub credential: CredentialRef,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timing {
+    /// How long the connector must stay online, on either side of a restart.
+    pub observe: Span,
+    /// How long it has to come online.
+    pub online_within: Span,
+    /// How long the workload has to end by itself.
+    pub stop_within: Span,
+    /// How long it has to pair.
+    pub pair_within: Span,
+    /// How long a minted token works.
+    pub token_ttl: Span,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            observe: Span::from_ms(30_000),
+            online_within: Span::from_ms(30_000),
+            stop_within: Span::from_ms(10_000),
+            pair_within: Span::from_ms(30_000),
+            token_ttl: Span::from_ms(600_000),
+        }
+    }
+}
+
+/// What is wrong with a configuration that has the right shape.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {wrong}")]
+pub struct ConfigError {
+    /// The key.
+    pub key: &'static str,
+    /// What is wrong with its value.
+    pub wrong: String,
+}
+
+impl ConnectorConfig {
+    /// What a run on this target is about: the authority's origin and the agent's id there. No name in this configuration
+    /// takes part in it.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        let AuthorityConfig::Http(http) = &self.authority;
+        format!("{}/{}", http.base, http.agent)
+    }
+
+    /// Checks what the shape alone does not say.
+    ///
+    /// # Errors
+    /// On the first value that cannot be used.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let err = |key, wrong: &str| Err(ConfigError { key, wrong: wrong.to_owned() });
+        let WorkloadConfig::Process(process) = &self.workload;
+        let StorageConfig::Directory(directory) = &self.storage;
+        let AuthorityConfig::Http(http) = &self.authority;
+        if !process.command.first().is_some_and(|program| program.starts_with('/')) {
+            return err("workload.process.command", "the program must be named with its absolute path");
+        }
+        if process.command.iter().any(|word| word.contains('\0')) {
+            return err("workload.process.command", "a word has a NUL in it");
+        }
+        let cwd = process.cwd.as_deref().unwrap_or(Path::new("/"));
+        let places = [
+            ("workload.process.pidfile", process.pidfile.as_path()),
+            ("workload.process.log", &process.log),
+            ("workload.process.token_file", &process.token_file),
+            ("workload.process.cwd", cwd),
+            ("storage.directory.path", &directory.path),
+        ];
+        let originals = directory.originals.iter().map(|path| ("storage.directory.originals", path.as_path()));
+        for (key, path) in places.into_iter().chain(originals) {
+            if !plain(path) || (key != "workload.process.cwd" && path.file_name().is_none()) {
+                return err(key, "must be an absolute path without `.` or `..`");
+            }
+        }
+        if directory.originals.contains(&directory.path) {
+            return err("storage.directory.originals", "names the workload's own directory");
+        }
+        let name = Path::new(&directory.identity);
+        if directory.identity.contains(['/', '\0']) || !matches!(name.components().next(), Some(Component::Normal(_))) {
+            return err("storage.directory.identity", "must be the name of a file, without a folder");
+        }
+        let word = |text: &str| {
+            !text.is_empty()
+                && text.len() <= 128
+                && !text.starts_with('.')
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        if !word(&http.agent) {
+            return err(
+                "authority.http.agent",
+                "must be 1 to 128 letters, digits, `.`, `_` or `-`, and not begin with `.`",
+            );
+        }
+        if http.org.as_deref().is_some_and(|org| !word(org)) {
+            return err(
+                "authority.http.org",
+                "must be 1 to 128 letters, digits, `.`, `_` or `-`, and not begin with `.`",
+            );
+        }
+        if self.timing.token_ttl.as_ms() < 1_000 {
+            return err("timing.token_ttl", "must be at least 1s");
+        }
+        Ok(())
+    }
+}
+
+/// An absolute path that means what it says.
+fn plain(path: &Path) -> bool {
+    path.is_absolute()
+        && !path.as_os_str().as_encoded_bytes().contains(&0)
+        && path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn sample() -> serde_json::Value {
+        serde_json::json!({
+            "workload": { "process": { "command": ["/bin/sleep", "60"], "pidfile": "/r/p", "log": "/r/l", "token_file": "/r/t" } },
+            "storage": { "directory": { "path": "/d/data", "originals": ["/d/original"] } },
+            "authority": { "http": { "base": "http://127.0.0.1:9/", "agent": "edge-1", "credential": "file:/c" } },
+            "timing": { "observe": "1s" }
+        })
+    }
+
+    #[test]
+    fn a_configuration_is_read_and_names_its_subject() {
+        let config: ConnectorConfig = serde_json::from_value(sample()).unwrap();
+        config.check().unwrap();
+        assert_eq!(config.subject(), "http://127.0.0.1:9/edge-1");
+        assert_eq!(config.timing.observe.as_ms(), 1_000);
+        assert_eq!(config.timing.online_within, Timing::default().online_within);
+        let again: ConnectorConfig = serde_json::from_value(serde_json::to_value(&config).unwrap()).unwrap();
+        assert_eq!(again, config);
+        let schema = serde_json::to_string(&schemars::schema_for!(ConnectorConfig)).unwrap();
+        assert!(schema.contains("token_file") && schema.contains("additionalProperties"));
+    }
+
+    #[test]
+    fn what_is_unknown_or_useless_is_refused() {
+        for (at, value) in [
+            ("/workload/process/command/0", "sleep"),
+            ("/workload/process/pidfile", "p"),
+            ("/workload/process/log", "/r/../l"),
+            ("/storage/directory/path", "/"),
+            ("/storage/directory/originals/0", "/d/data"),
+            ("/authority/http/agent", "a/../b"),
+            ("/authority/http/agent", ".."),
+            ("/authority/http/base", "http://example.com"),
+            ("/authority/http/base", "https://user@example.com"),
+            ("/authority/http/base", "https://example.com/api"),
+            ("/authority/http/base", "https://169.254.169.254"),
+            ("/authority/http/credential", "hunter2"),
+            ("/authority/http/credential", "systemd-credential:../x"),
+            ("/timing/observe", "1"),
+        ] {
+            let mut raw = sample();
+            *raw.pointer_mut(at).unwrap() = value.into();
+            let config = serde_json::from_value::<ConnectorConfig>(raw);
+            assert!(
+                config.map_err(|e| e.to_string()).and_then(|c| c.check().map_err(|e| e.to_string())).is_err(),
+                "{at} {value}"
+            );
+        }
+        for at in ["", "/workload/process", "/storage/directory", "/authority/http", "/timing"] {
+            let mut raw = sample();
+            raw.pointer_mut(at).unwrap()["surprise"] = 1.into();
+            assert!(serde_json::from_value::<ConnectorConfig>(raw).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_secret_put_where_its_reference_belongs_is_not_repeated() {
+        let mut raw = sample();
+        raw["authority"]["http"]["credential"] = "s3cr3t-value".into();
+        let error = serde_json::from_value::<ConnectorConfig>(raw).unwrap_err();
+        assert!(!error.to_string().contains("s3cr3t-value"), "{error}");
+    }
+}

@@ -1,0 +1,192 @@
+//! The connector as the engine's world: each step is carried out by a method of its own, within its time.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use recover_engine::{Act, Effect, Event, Evidence, FenceRaised, Performed, Probed, Seen, Told, World};
+use recover_steps::{
+    AwaitOnline, Capture, Detach, Mint, Observe, Pair, ProveDurable, ProveStopped, PutBack, Reattach, Restart,
+    RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Validate, Withdraw,
+};
+
+use crate::authority::Http;
+use crate::config::{AuthorityConfig, ConfigError, ConnectorConfig, StorageConfig, WorkloadConfig};
+use crate::redact;
+use crate::secrets::SecretsDir;
+use crate::storage::Directory;
+use crate::trouble::{Trouble, code};
+use crate::workload::Process;
+
+/// How long a fence may take: it may have to stop a stubborn workload.
+const FENCE_WITHIN: Duration = Duration::from_secs(60);
+const PROBE_WITHIN: Duration = Duration::from_secs(30);
+
+/// One connector: its workload, its storage and its authority.
+#[derive(Debug)]
+pub struct Connector {
+    pub(crate) workload: Process,
+    pub(crate) storage: Directory,
+    pub(crate) authority: Http,
+    pub(crate) secrets: SecretsDir,
+}
+
+/// Why a configuration gives no connector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// A value in it.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something that it names.
+    #[error("{0}")]
+    Named(String),
+}
+
+/// An event with what was captured on the way to it.
+pub(crate) struct Witnessed<E> {
+    pub(crate) event: E,
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+impl<E> From<E> for Witnessed<E> {
+    fn from(event: E) -> Self {
+        Self { event, evidence: Vec::new() }
+    }
+}
+
+impl<E: Event> From<Witnessed<E>> for Seen {
+    fn from(witnessed: Witnessed<E>) -> Self {
+        Self { told: Told::of(&witnessed.event), evidence: witnessed.evidence }
+    }
+}
+
+impl Connector {
+    /// A connector as configured. Nothing is asked or touched yet, but the CA file, if there is one, is read.
+    ///
+    /// # Errors
+    /// If a value in the configuration cannot be used.
+    pub fn new(config: ConnectorConfig, secrets: SecretsDir) -> Result<Self, Unusable> {
+        config.check()?;
+        let WorkloadConfig::Process(process) = config.workload;
+        let StorageConfig::Directory(directory) = config.storage;
+        let AuthorityConfig::Http(http) = config.authority;
+        Ok(Self {
+            workload: Process::new(process, config.timing.stop_within.as_duration()),
+            storage: Directory::new(directory),
+            authority: Http::new(http).map_err(Unusable::Named)?,
+            secrets,
+        })
+    }
+
+    /// The connector, with the secrets where the configuration says or where this user's are by default.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_secrets_in(config: ConnectorConfig, configured: Option<PathBuf>) -> Result<Self, Unusable> {
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        Self::new(config, SecretsDir::new(configured, runtime))
+    }
+
+    /// Whether the authority answers at all.
+    ///
+    /// # Errors
+    /// With a sentence that says why not.
+    pub async fn reach_authority(&self) -> Result<(), String> {
+        self.authority.health().await.map_err(|f| redact::line(&f.text(), &[]))
+    }
+
+    async fn dispatch(&self, act: &Act) -> Result<Seen, Trouble> {
+        let run = act.run.to_string();
+        match act.doing.step {
+            Observe::NAME => with(act, async |_: Observe| self.observe().await).await,
+            AwaitOnline::NAME => with(act, async |step: AwaitOnline| self.await_online(&step).await).await,
+            Stop::NAME => with(act, async |_: Stop| self.stop().await).await,
+            ProveStopped::NAME => with(act, async |_: ProveStopped| self.prove_stopped().await).await,
+            Start::NAME => with(act, async |_: Start| self.start().await).await,
+            Restart::NAME => with(act, async |step: Restart| self.restart(&step).await).await,
+            Search::NAME => with(act, async |step: Search| self.search(&step)).await,
+            ProveDurable::NAME => {
+                with(act, async |step: ProveDurable| self.prove_durable(&step, &run, act.epoch.as_deref())).await
+            }
+            Reattach::NAME => with(act, async |step: Reattach| self.reattach(&step, &run).await).await,
+            Detach::NAME => with(act, async |step: Detach| self.detach(&step, &run).await).await,
+            SetAside::NAME => with(act, async |_: SetAside| self.set_aside(&run).await).await,
+            PutBack::NAME => with(act, async |_: PutBack| self.put_back(&run).await).await,
+            RevokeStale::NAME => with(act, async |_: RevokeStale| self.revoke_stale().await).await,
+            RevokeOrphan::NAME => with(act, async |step: RevokeOrphan| self.revoke_orphan(act, &step).await).await,
+            Mint::NAME => with(act, async |step: Mint| self.mint(act, &step).await).await,
+            Pair::NAME => with(act, async |step: Pair| self.pair(act, &step).await).await,
+            Withdraw::NAME => with(act, async |step: Withdraw| self.withdraw_step(act, &step)).await,
+            Validate::NAME => with(act, async |step: Validate| self.validate(&step).await).await,
+            Capture::NAME => with(act, async |_: Capture| self.capture(act).await).await,
+            other => Err(unknown(other)),
+        }
+    }
+
+    async fn raise(&self, act: &Act) -> Result<String, Trouble> {
+        match act.doing.step {
+            Mint::NAME => self.fence_mint(act).await,
+            Pair::NAME => self.fence_pair(act, &body::<Pair>(act)?).await,
+            other => Err(unknown(other)),
+        }
+    }
+
+    async fn ask(&self, act: &Act) -> Result<Probed, Trouble> {
+        match act.doing.step {
+            Mint::NAME => self.probe_mint(act).await,
+            Pair::NAME => self.probe_pair(&body::<Pair>(act)?).await,
+            other => Err(unknown(other)),
+        }
+    }
+}
+
+impl World for Connector {
+    async fn perform(&self, act: &Act) -> Performed {
+        let limit = Duration::from_millis(act.doing.timeout_ms);
+        tracing::debug!(run = %act.run, step = act.doing.step, attempt = act.attempt, "perform");
+        match tokio::time::timeout(limit, Box::pin(self.dispatch(act))).await {
+            Ok(Ok(seen)) => Performed::Happened(seen),
+            Ok(Err(trouble)) => trouble.into(),
+            Err(_) => {
+                Performed::Unknown { why: format!("{} did not end within {} ms", act.doing.step, act.doing.timeout_ms) }
+            }
+        }
+    }
+
+    async fn fence(&self, act: &Act) -> FenceRaised {
+        match tokio::time::timeout(FENCE_WITHIN, Box::pin(self.raise(act))).await {
+            Ok(Ok(how)) => FenceRaised::Up(how),
+            Ok(Err(trouble)) => FenceRaised::Failed(redact::line(trouble.text(), &[])),
+            Err(_) => FenceRaised::Failed("it took too long".into()),
+        }
+    }
+
+    async fn probe(&self, act: &Act) -> Probed {
+        match tokio::time::timeout(PROBE_WITHIN, Box::pin(self.ask(act))).await {
+            Ok(Ok(probed)) => probed,
+            Ok(Err(trouble)) => Probed::Unknown(redact::line(trouble.text(), &[])),
+            Err(_) => Probed::Unknown("it took too long".into()),
+        }
+    }
+}
+
+fn body<E: Effect>(act: &Act) -> Result<E, Trouble> {
+    act.doing
+        .body
+        .to()
+        .map_err(|e| Trouble::refused(code::UNKNOWN_STEP, format!("the data of {} has another shape: {e}", E::NAME)))
+}
+
+async fn with<E: Effect, W: Into<Witnessed<E::Event>>>(
+    act: &Act,
+    perform: impl AsyncFnOnce(E) -> Result<W, Trouble>,
+) -> Result<Seen, Trouble> {
+    Ok(perform(body::<E>(act)?).await?.into().into())
+}
+
+fn unknown(step: &str) -> Trouble {
+    Trouble::refused(code::UNKNOWN_STEP, format!("a connector has no step {step}, or none of that kind"))
+}
+
+#[cfg(test)]
+#[path = "connector_tests.rs"]
+mod tests;

@@ -708,6 +708,9 @@ impl Run {
             }
             Wish::Answer { question, choice, reason } => self.answer(now, &request.actor, question, &choice, reason)?,
             Wish::Resolve { step, happened, reason } => self.resolve(now, &request.actor, &step, happened, reason)?,
+            Wish::Abandon { .. } if matches!(self.position.phase, Phase::Closed(_)) => {
+                Err(Unwilling::NotNow("the run has ended".to_owned()))
+            }
             Wish::Abandon { reason } => {
                 let mut ending = Ending::new(Verdict::Abandoned, reason);
                 ending.residue.push(format!("the run was abandoned in state {}", self.position.state));

@@ -140,6 +140,7 @@ pub struct Run {
     interrupted: bool,
     /// Cancels that were asked for and wait for a boundary, oldest first: each gets a reply.
     cancels: VecDeque<Request>,
+    /// What the run is in the middle of was found so by a resume: an open intent may be in doubt.
     resumed: bool,
 }
 
@@ -300,6 +301,7 @@ impl Run {
         self.machine = machine;
         self.doubt = Doubt::Fresh;
         self.failed = 0;
+        self.resumed = false;
         self.agree()
     }
 

@@ -62,7 +62,8 @@ struct Held {
 }
 
 fn request_digest(scenario: &str, target: &str, subject: &str, params: &Json) -> Digest {
-    Digest::of(format!("{scenario}\n{target}\n{subject}\n{}", params.as_str()).as_bytes())
+    // As JSON, so that no part can run into the next.
+    Digest::of(Json::of(&(scenario, target, subject, params)).as_str().as_bytes())
 }
 
 impl Owner {

@@ -140,6 +140,7 @@ pub struct Run {
     interrupted: bool,
     /// Cancels that were asked for and wait for a boundary, oldest first: each gets a reply.
     cancels: VecDeque<Request>,
+    /// What the run is in the middle of was found so by a resume: an open intent may be in doubt.
     resumed: bool,
 }
 
@@ -300,6 +301,7 @@ impl Run {
         self.machine = machine;
         self.doubt = Doubt::Fresh;
         self.failed = 0;
+        self.resumed = false;
         self.agree()
     }
 
@@ -708,6 +710,9 @@ impl Run {
             }
             Wish::Answer { question, choice, reason } => self.answer(now, &request.actor, question, &choice, reason)?,
             Wish::Resolve { step, happened, reason } => self.resolve(now, &request.actor, &step, happened, reason)?,
+            Wish::Abandon { .. } if matches!(self.position.phase, Phase::Closed(_)) => {
+                Err(Unwilling::NotNow("the run has ended".to_owned()))
+            }
             Wish::Abandon { reason } => {
                 let mut ending = Ending::new(Verdict::Abandoned, reason);
                 ending.residue.push(format!("the run was abandoned in state {}", self.position.state));

@@ -154,7 +154,8 @@ fn killed_twice_at_every_boundary_with_the_original_gone() {
 
 #[test]
 fn killed_twice_at_every_boundary_with_the_secrets_lost_each_time() {
-    all(true, Crash::SecretsLost, true);
+    // With the original kept there is never a secret to lose: once is enough to see that.
+    all(true, Crash::SecretsLost, false);
     all(false, Crash::SecretsLost, true);
 }
 

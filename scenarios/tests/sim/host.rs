@@ -76,7 +76,10 @@ impl Host for SimHost<'_> {
 
     fn reply(&self, id: u64, reply: Result<(), Unwilling>) {
         let mut replies = self.replies.borrow_mut();
-        assert!(id < self.asked.get() && replies.iter().all(|(known, _)| *known != id), "request {id} is answered twice");
+        assert!(
+            id < self.asked.get() && replies.iter().all(|(known, _)| *known != id),
+            "request {id} is answered twice"
+        );
         replies.push((id, reply));
     }
 

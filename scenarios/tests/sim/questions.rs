@@ -104,9 +104,7 @@ fn an_answer_to_another_question_is_refused_and_the_question_stays_open() {
 /// The second of two answers finds the question gone, however close they come.
 #[test]
 fn two_answers_at_once_are_one_answer() {
-    for (first, second, verdict) in
-        [("approve", "deny", Verdict::Recovered), ("deny", "approve", Verdict::GivenUp)]
-    {
+    for (first, second, verdict) in [("approve", "deny", Verdict::Recovered), ("deny", "approve", Verdict::GivenUp)] {
         let mut sim = asking();
         let (seq, ..) = asked(&mut sim);
         let went = sim.go(NEVER, &[answer(0, Some(seq), first), answer(0, Some(seq), second)], false);

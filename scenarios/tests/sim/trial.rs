@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use recover_engine::{
-    Begun, Charter, Ending, Journal as _, Json, Kind, Millis, Phase, Reason, Record, Run, RunId, ScenarioEntry, Stop, Unwilling,
-    Wish, drive,
+    Begun, Charter, Ending, Journal as _, Json, Kind, Millis, Phase, Reason, Record, Run, RunId, ScenarioEntry, Stop,
+    Unwilling, Wish, drive,
 };
 use recover_scenarios::identity_loss::{Params, Reprovision};
 use recover_steps::{Instance, Pair, Paired};

@@ -105,17 +105,20 @@ impl State {
             Flight::Mint { label, expires_at } => {
                 self.authority.mint(&label, expires_at, true);
             }
-            Flight::Pair { accessor } => self.present(&accessor, now, false),
+            Flight::Pair { accessor } => {
+                self.present(&accessor, now, false);
+            }
         }
     }
 
     /// The connector's request arrives at the control plane; the connector, if it still runs, hears the result.
-    fn present(&mut self, accessor: &str, now: i64, burn: bool) {
+    fn present(&mut self, accessor: &str, now: i64, burn: bool) -> Option<String> {
         let serial = self.authority.pair(accessor, now, burn);
         if self.site.running.is_some() && serial.is_some() && self.site.target.key_for.as_deref() == Some(accessor) {
             self.site.target.key_for = None;
-            self.site.target.serial = serial;
+            self.site.target.serial.clone_from(&serial);
         }
+        serial
     }
 
     /// What a starting connector does first: ask for the result of the key that it kept.
@@ -132,7 +135,8 @@ impl State {
     }
 
     fn hit(&mut self, step: &str, fences: bool) -> Option<Fault> {
-        let hit = self.hits.iter_mut().find(|h| h.step == step && h.times > 0 && (h.fault == Fault::NoFence) == fences)?;
+        let hit =
+            self.hits.iter_mut().find(|h| h.step == step && h.times > 0 && (h.fault == Fault::NoFence) == fences)?;
         if hit.skip > 0 {
             hit.skip -= 1;
             return None;
@@ -457,11 +461,9 @@ fn pair(state: &mut State, pair: &Pair, now: i64, hit: Option<Fault>) -> Perform
         state.flight.push((calls + 1, Flight::Pair { accessor }));
         return Performed::Unknown { why: "the connector did not pair in time".into() };
     }
-    state.present(&accessor, now, hit == Some(Fault::Burn));
-    match state.authority.issued_for(&accessor) {
-        Some(serial) if state.site.target.serial.as_ref() == Some(&serial) => {
-            happened(&Paired::Paired { serial, instance: Some(instance) })
-        }
-        Some(_) | None => Performed::Refused(Reason::new(refusal::BURNT, "the token was refused or burnt")),
+    // What came of this very attempt, not of an earlier one with the same token.
+    match state.present(&accessor, now, hit == Some(Fault::Burn)) {
+        Some(serial) => happened(&Paired::Paired { serial, instance: Some(instance) }),
+        None => Performed::Refused(Reason::new(refusal::BURNT, "the token was refused or burnt")),
     }
 }

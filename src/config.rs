@@ -92,10 +92,7 @@ fn merge_folder(config: &mut Config, folder: &Path) -> Result<(), Fault> {
     for path in paths {
         for (name, target) in read(&path)?.target {
             if config.target.insert(name.clone(), target).is_some() {
-                return Err(Fault::new(
-                    Code::BadConfig,
-                    format!("{}: target {name} is defined twice", path.display()),
-                ));
+                return Err(Fault::new(Code::BadConfig, format!("{}: target {name} is defined twice", path.display())));
             }
         }
     }

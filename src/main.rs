@@ -77,4 +77,3 @@ fn log(_: Printer) {
         tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
     }
 }
-

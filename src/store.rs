@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use recover_engine::{
-    Begun, Charter, Entry, Journal as _, JournalError, Kind, Latch, Phase, Position, Record, Run, RunId, Spent,
-    charter,
+    Begun, Charter, Entry, Journal as _, JournalError, Kind, Latch, Phase, Position, Record, Run, RunId, Spent, charter,
 };
-use recover_journal::{Author, FileJournal, Follower, Host, OpenError, Options, ReadError, Reader, RunOverview, StateDir};
+use recover_journal::{
+    Author, FileJournal, Follower, Host, OpenError, Options, ReadError, Reader, RunOverview, StateDir,
+};
 use serde_json::{Value, json};
 
 use crate::fault::{Code, Exit, Fault, chain};
@@ -24,9 +25,8 @@ pub(crate) fn journal_fault(error: &JournalError) -> Fault {
         JournalError::Conflict(Conflict::Held { .. }) => Code::Held,
         JournalError::Conflict(Conflict::Consumed { .. }) => Code::GuardRefused,
         JournalError::Conflict(Conflict::Blocked) => Code::Blocked,
-        JournalError::Conflict(Conflict::Order { .. } | Conflict::Chain | Conflict::NotOpen) | JournalError::Entry(_) => {
-            Code::Bug
-        }
+        JournalError::Conflict(Conflict::Order { .. } | Conflict::Chain | Conflict::NotOpen)
+        | JournalError::Entry(_) => Code::Bug,
     };
     Fault::new(code, error.to_string())
 }
@@ -120,7 +120,8 @@ fn charter_of(entries: &[Entry]) -> Result<Charter, Fault> {
 /// Folds a run: every hash, every transition against its own graph, every guard; and this build's machine where it knows
 /// the version.
 pub(crate) fn fold(entries: &[Entry]) -> Result<Folded, Fault> {
-    let illegal = |e: &dyn std::error::Error| Fault::new(Code::Damaged, format!("the history is not legal: {}", chain(e)));
+    let illegal =
+        |e: &dyn std::error::Error| Fault::new(Code::Damaged, format!("the history is not legal: {}", chain(e)));
     let charter = Arc::new(charter_of(entries)?);
     let known = recover_scenarios::find(&charter.begun.scenario)
         .filter(|known| known.entry.version == charter.begun.version && known.digest() == charter.begun.digest);
@@ -415,8 +416,8 @@ impl Follow {
 /// See `recover journal salvage`.
 pub(crate) fn salvage(state: &Path, reason: &str, actor: &str, at: recover_engine::Millis) -> Result<Value, Fault> {
     let author = Author { actor, at };
-    let salvage = recover_journal::salvage(state, &host()?, Options::default(), author, reason)
-        .map_err(|e| open_fault(&e))?;
+    let salvage =
+        recover_journal::salvage(state, &host()?, Options::default(), author, reason).map_err(|e| open_fault(&e))?;
     let mut blocked: Vec<String> = salvage.blocked.iter().map(ToString::to_string).collect();
     if salvage.all_blocked {
         // The key that stands for every subject that could not be named.

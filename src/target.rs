@@ -99,7 +99,6 @@ fn overlaid(params: &Params, set: &[String]) -> Result<Json, Fault> {
         }
         value[name] = serde_json::from_str(text).unwrap_or_else(|_| text.into());
     }
-    let params: Params =
-        serde_json::from_value(value).map_err(|e| Fault::caused(Code::BadParameter, "--set", &e))?;
+    let params: Params = serde_json::from_value(value).map_err(|e| Fault::caused(Code::BadParameter, "--set", &e))?;
     Ok(Json::of(&params))
 }

@@ -16,8 +16,8 @@ pub(crate) struct TargetWorld {
 
 impl TargetWorld {
     pub(crate) fn new(config: ConnectorConfig, secrets: Option<PathBuf>) -> Result<Self, Fault> {
-        let connector =
-            Connector::with_secrets_in(config, secrets).map_err(|e| Fault::caused(Code::BadConfig, "the target cannot be used", &e))?;
+        let connector = Connector::with_secrets_in(config, secrets)
+            .map_err(|e| Fault::caused(Code::BadConfig, "the target cannot be used", &e))?;
         Ok(Self { connector })
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 
 use crate::fault::{Code, Exit, Fault};
 use crate::owner::ask::{Envelope, Tell, fault_of};
+use crate::owner::live::Live;
 use crate::owner::office::Office;
 use crate::owner::{result, socket};
 use crate::printer::Printer;
@@ -58,6 +59,7 @@ async fn own(store: Store, state: &Path, envelope: Envelope, printer: Printer) -
     let (mut int, mut term) = (stream(SignalKind::interrupt())?, stream(SignalKind::terminate())?);
     let mut signals = 0_u32;
     let mut said: Option<Result<Exit, Fault>> = None;
+    let mut live = Live::new();
     loop {
         tokio::select! {
             biased;
@@ -70,7 +72,7 @@ async fn own(store: Store, state: &Path, envelope: Envelope, printer: Printer) -
                 office.interrupt(&actor);
             }
             tell = heard.recv(), if said.is_none() => match tell {
-                Some(tell) => said = show(tell, printer),
+                Some(tell) => said = show(tell, &mut live, printer),
                 None => said = Some(Err(Fault::new(Code::Bug, "the request ended without a word"))),
             },
             () = office.idle(), if said.is_some() => break,
@@ -114,13 +116,14 @@ async fn ask(state: &Path, envelope: &Envelope, printer: Printer) -> Heard {
         return Heard::OwnerDied;
     }
     let mut lines = BufReader::new(read).lines();
+    let mut live = Live::new();
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str::<Tell>(&line) {
             // An owner that stops at a boundary hands its other runs over.
             Ok(Tell::Result { exit, .. }) if exit == Exit::Interrupted as u8 => return Heard::OwnerDied,
             Ok(Tell::Refused { code, .. }) if code == Code::OwnerGone.as_str() => return Heard::OwnerDied,
             Ok(tell) => {
-                if let Some(last) = show(tell, printer) {
+                if let Some(last) = show(tell, &mut live, printer) {
                     return Heard::Last(last);
                 }
             }
@@ -131,13 +134,13 @@ async fn ask(state: &Path, envelope: &Envelope, printer: Printer) -> Heard {
 }
 
 /// Prints what was heard; the last word is the end.
-fn show(tell: Tell, printer: Printer) -> Option<Result<Exit, Fault>> {
+fn show(tell: Tell, live: &mut Live, printer: Printer) -> Option<Result<Exit, Fault>> {
     match tell {
         Tell::Event { line, text } => {
             if printer.json() {
                 printer.data(&line.to_string());
             } else {
-                printer.talk(&text);
+                live.show(&line, &text);
             }
             None
         }

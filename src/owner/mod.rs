@@ -3,6 +3,7 @@
 pub(crate) mod ask;
 mod desk;
 mod host;
+mod live;
 mod office;
 pub(crate) mod result;
 mod socket;

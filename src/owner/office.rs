@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use recover_engine::{
-    Admission, Choice, DriveError, JournalError, Owner, Run, RunId, Start, Unwilling, Wish, drive,
-};
+use recover_engine::{Admission, Choice, DriveError, JournalError, Owner, Run, RunId, Start, Unwilling, Wish, drive};
 use recover_scenarios::Registered;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
@@ -105,9 +103,7 @@ impl Office {
                 let choice = choice.unwrap_or_else(|| if deny { Choice::DENY } else { Choice::APPROVE }.to_owned());
                 self.wish(&run, &envelope, listener, actor, Wish::Answer { question, choice, reason }).await
             }
-            Ask::Cancel { run, reason } => {
-                self.wish(&run, &envelope, listener, actor, Wish::Cancel { reason }).await
-            }
+            Ask::Cancel { run, reason } => self.wish(&run, &envelope, listener, actor, Wish::Cancel { reason }).await,
             Ask::Resolve { run, step, happened, reason } => {
                 self.wish(&run, &envelope, listener, actor, Wish::Resolve { step, happened, reason }).await
             }
@@ -141,7 +137,9 @@ impl Office {
         let id = self.find(run)?;
         if let Some(host) = self.host(id) {
             let reply = host.wish(actor, wish).await;
-            let () = reply.map_err(|_| Fault::new(Code::OwnerGone, "the run stopped before it heard this"))?.map_err(unwilling)?;
+            let () = reply
+                .map_err(|_| Fault::new(Code::OwnerGone, "the run stopped before it heard this"))?
+                .map_err(unwilling)?;
             let _gone = listener.send(Tell::Done { text: format!("done; {id} is executed by its owner") });
             return Ok(());
         }
@@ -213,7 +211,10 @@ impl Office {
             }
             Admission::Held { by, live, same } => return Err(held(by, live, same)),
             Admission::RequestIdReused(by) => {
-                return Err(Fault::new(Code::RequestIdReused, format!("that request id began {by}, for something else")));
+                return Err(Fault::new(
+                    Code::RequestIdReused,
+                    format!("that request id began {by}, for something else"),
+                ));
             }
         }
         Ok(())
@@ -226,7 +227,8 @@ impl Office {
             .ok_or_else(|| Fault::new(Code::UnknownTarget, "the request does not say how its target is reached"))?;
         let now = clock::now();
         let id = clock::run_id(now).map_err(|e| bug("no entropy for a run id", &e))?;
-        let machine = scenario.entry.begin(&ask.params).map_err(|e| Fault::caused(Code::BadParameter, "parameters", &e))?;
+        let machine =
+            scenario.entry.begin(&ask.params).map_err(|e| Fault::caused(Code::BadParameter, "parameters", &e))?;
         let consumed = self.store.spent_on(&ask.subject)?;
         let charter = scenario.charter(|begun| recover_engine::Begun {
             target: ask.target,
@@ -261,7 +263,10 @@ impl Office {
                 .hint("resume it with the build that began it; replay and verify work with any")
             })?;
         let target = envelope.target.clone().ok_or_else(|| {
-            Fault::new(Code::UnknownTarget, format!("the configuration has no target {}, which {id} is about", begun.target))
+            Fault::new(
+                Code::UnknownTarget,
+                format!("the configuration has no target {}, which {id} is about", begun.target),
+            )
         })?;
         let machine =
             scenario.entry.begin(&begun.params).map_err(|e| bug("the run's parameters are not the scenario's", &e))?;

@@ -50,10 +50,8 @@ pub(crate) fn result(position: &Position, stop: &Stop, commits: u32, head: Optio
             line["reason"] = json!(why);
             line["step"] = json!(step);
             line["code"] = json!(Code::InDoubt.as_str());
-            line["next"] = json!(format!(
-                "recover resolve {} --step {step} --happened|--absent --reason '…'",
-                position.run
-            ));
+            line["next"] =
+                json!(format!("recover resolve {} --step {step} --happened|--absent --reason '…'", position.run));
             ("in-doubt", Exit::PersonNeeded)
         }
         Stop::Asked { seq, question, deadline } => {

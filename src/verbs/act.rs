@@ -54,8 +54,10 @@ fn pick(place: &Place, name: Option<&str>) -> Result<String, Fault> {
     match (defaults.as_slice(), targets.len()) {
         ([one], _) => Ok((*one).clone()),
         ([], 1) => targets.keys().next().cloned().ok_or_else(|| Fault::new(Code::UnknownTarget, "no target")),
-        ([], 0) if place.loaded.from.is_none() => Err(Fault::new(Code::NoConfig, "there is no configuration, and --target names none")
-            .hint("to try it: recover --scenario identity-loss --target sandbox")),
+        ([], 0) if place.loaded.from.is_none() => {
+            Err(Fault::new(Code::NoConfig, "there is no configuration, and --target names none")
+                .hint("to try it: recover --scenario identity-loss --target sandbox"))
+        }
         _ => Err(Fault::new(Code::UnknownTarget, "which target is meant? --target names one")
             .hint("`recover config show` lists them")),
     }
@@ -124,8 +126,11 @@ pub(super) fn choose(global: &Global, start: &StartArgs, printer: Printer) -> Re
     if built_in {
         prepare_sandbox(&place, printer)?;
     } else if !place.named {
-        return Err(Fault::new(Code::StateDirUnnamed, format!("{name} is a real target, and no state directory is named"))
-            .hint("set `state_dir` in the configuration"));
+        return Err(Fault::new(
+            Code::StateDirUnnamed,
+            format!("{name} is a real target, and no state directory is named"),
+        )
+        .hint("set `state_dir` in the configuration"));
     }
     let (config, target) = reach(&place, &name)?;
     let ask = StartAsk {
@@ -162,7 +167,9 @@ pub(super) fn start(global: &Global, start: &StartArgs, printer: Printer) -> Res
 
 /// After a run of the built-in sandbox: what really happened, from the sandbox's own ledger; its processes end.
 fn finish(built_in: bool, place: &Place, exit: Exit, printer: Printer) {
-    if !built_in || !matches!(exit, Exit::Done | Exit::AsFound | Exit::Residue | Exit::NotApplicable | Exit::GuardRefused) {
+    if !built_in
+        || !matches!(exit, Exit::Done | Exit::AsFound | Exit::Residue | Exit::NotApplicable | Exit::GuardRefused)
+    {
         return;
     }
     let dir = place.sandbox_dir();
@@ -172,7 +179,11 @@ fn finish(built_in: bool, place: &Place, exit: Exit, printer: Printer) {
             let n = |key: &str| value[key].to_string();
             printer.talk(&format!(
                 "sandbox: its own ledger says: {} pairing, {} mint, {} revocation, {} starts; {} tokens work",
-                n("pairs"), n("mints"), n("revokes"), n("starts"), n("live_tokens")
+                n("pairs"),
+                n("mints"),
+                n("revokes"),
+                n("starts"),
+                n("live_tokens")
             ));
         }
         Err(e) => printer.talk(&format!("sandbox: its ledger cannot be read: {}", crate::fault::chain(&e))),

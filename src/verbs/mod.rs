@@ -18,7 +18,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
     let printer = Printer { output: cli.global.output };
     let global = &cli.global;
     let Some(command) = cli.command else {
-        return if cli.start.dry_run { plan::plan(global, &cli.start, printer) } else { act::start(global, &cli.start, printer) };
+        return if cli.start.dry_run {
+            plan::plan(global, &cli.start, printer)
+        } else {
+            act::start(global, &cli.start, printer)
+        };
     };
     if cli.start.scenario.is_some() {
         return Err(Fault::new(Code::Usage, "--scenario begins a run and goes with no other command but plan")
@@ -43,9 +47,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
         Command::Graph { name, format } => procedure::graph(&name, &format, printer),
         Command::Check { name } => procedure::check(name.as_deref(), printer),
         Command::Replay(run) => replay::replay(global, &run.run, printer),
-        Command::Verify { run, all, expect } => {
-            replay::verify(global, run.as_deref(), all, expect.as_deref(), printer)
-        }
+        Command::Verify { run, all, expect } => replay::verify(global, run.as_deref(), all, expect.as_deref(), printer),
         Command::Journal { command } => journal::run(global, command, printer),
         Command::Sandbox(args) => crate::sandbox::run(args).map(|()| Exit::Done).map_err(|e| act::sandbox_fault(&e)),
         Command::Config { command: ConfigCommand::Schema } => {

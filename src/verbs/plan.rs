@@ -1,8 +1,6 @@
 //! `recover plan`: what is observed now, what is predicted from there, and where the point of no return lies.
 
-use recover_engine::{
-    Act, Doing, Input, Key, Machine, Millis, Next, Outcome, Performed, Redo, Seen, World,
-};
+use recover_engine::{Act, Doing, Input, Key, Machine, Millis, Next, Outcome, Performed, Redo, Seen, World};
 use serde_json::{Value, json};
 
 use crate::args::{Global, StartArgs};

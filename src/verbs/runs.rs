@@ -22,10 +22,9 @@ fn records(global: &Global) -> Result<Records, Fault> {
 fn phase(position: &Position, live: bool) -> (&'static str, String) {
     match &position.phase {
         Phase::Closed(ending) => ("closed", format!("{}: {}", ending.verdict.as_str(), ending.reason)),
-        Phase::Asked { seq, asked } => (
-            "operator-needed",
-            format!("q{seq}: {} (until {})", asked.question.text, clock::rfc3339(asked.deadline)),
-        ),
+        Phase::Asked { seq, asked } => {
+            ("operator-needed", format!("q{seq}: {} (until {})", asked.question.text, clock::rfc3339(asked.deadline)))
+        }
         Phase::Open(open) if open.doubt.is_some() => {
             ("in-doubt", format!("{}: {}", open.intent.step, open.doubt.as_deref().unwrap_or_default()))
         }
@@ -176,6 +175,13 @@ fn evidence_of(entry: &recover_engine::Entry) -> Vec<String> {
     outcome
         .evidence
         .iter()
-        .map(|e| format!("        evidence {} ({})\n          {}", e.name, e.sha256, e.text.as_deref().unwrap_or("(in evidence/)").trim_end().replace('\n', "\n          ")))
+        .map(|e| {
+            format!(
+                "        evidence {} ({})\n          {}",
+                e.name,
+                e.sha256,
+                e.text.as_deref().unwrap_or("(in evidence/)").trim_end().replace('\n', "\n          ")
+            )
+        })
         .collect()
 }

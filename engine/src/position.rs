@@ -271,7 +271,7 @@ impl Position {
         if (header.latch, header.key) != self.latch(record) {
             return Err(contradiction("its header latches something else than its payload says"));
         }
-        self.check(record)?;
+        self.check(header.at, record)?;
         self.take(header, record);
         self.seq = header.seq;
         self.head = hash;
@@ -295,7 +295,7 @@ impl Position {
         self.charter.graph.node(&self.state).map(|node| &node.asks)
     }
 
-    fn check(&self, record: &Record) -> Result<(), IllegalRecord> {
+    fn check(&self, at: Millis, record: &Record) -> Result<(), IllegalRecord> {
         match (record, &self.phase) {
             (Record::Intent(intent), Phase::Ready) => self.check_intent(intent),
             (Record::Attempt(attempt), Phase::Open(open)) => {
@@ -308,9 +308,9 @@ impl Position {
             }
             (Record::Fenced(_), Phase::Open(open)) if open.intent.fence && !open.fenced => Ok(()),
             (Record::Outcome(resulted), Phase::Open(open)) => self.check_outcome(resulted, open),
-            (Record::Outcome(resulted), Phase::Waiting { until }) => self.check_expiry(resulted, "elapsed", *until),
+            (Record::Outcome(resulted), Phase::Waiting { until }) => self.check_expiry(resulted, "elapsed", *until, at),
             (Record::Outcome(resulted), Phase::Asked { asked, .. }) => {
-                self.check_expiry(resulted, "expired", asked.deadline)
+                self.check_expiry(resulted, "expired", asked.deadline, at)
             }
             (Record::Resolved(resolved), Phase::Open(open)) => {
                 if resolved.step != open.intent.step {
@@ -336,6 +336,9 @@ impl Position {
             (Record::Answered(answered) | Record::Denied(answered), Phase::Asked { seq, asked }) => {
                 if answered.question != *seq {
                     return Err(contradiction("it answers another question than the open one"));
+                }
+                if at >= asked.deadline {
+                    return Err(contradiction("it answers a question that has expired"));
                 }
                 let choice = answered.label.strip_prefix(&format!("{}:", asked.question.id));
                 let denies = choice == Some(crate::scenario::Choice::DENY);
@@ -397,7 +400,10 @@ impl Position {
         self.leads(&resulted.label, &resulted.to)
     }
 
-    fn check_expiry(&self, resulted: &Resulted, word: &str, _until: Millis) -> Result<(), IllegalRecord> {
+    fn check_expiry(&self, resulted: &Resulted, word: &str, until: Millis, at: Millis) -> Result<(), IllegalRecord> {
+        if at < until {
+            return Err(contradiction("a wait or question ends before its time"));
+        }
         let id = match self.asks() {
             Some(Asks::Wait(id) | Asks::Ask(id)) => id,
             _ => return Err(contradiction("the state neither waits nor asks")),

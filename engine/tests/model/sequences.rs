@@ -40,7 +40,7 @@ pub(crate) struct Model {
 }
 
 fn seen(answer: u8) -> Seen {
-    Seen::plain(Told::of(&if answer % 3 == 0 { Did::Other { what: "else".into() } } else { Did::Done }))
+    Seen::plain(Told::of(&if answer.is_multiple_of(3) { Did::Other { what: "else".into() } } else { Did::Done }))
 }
 
 fn wish(request: u8) -> Option<Wish> {
@@ -136,7 +136,7 @@ impl Model {
                 self.run.probed(now, probed).expect("a probe is taken");
             }
             Action::Wait(until) | Action::WaitForPerson(until) => {
-                if chance.answer % 2 == 0 {
+                if chance.answer.is_multiple_of(2) {
                     self.now = self.now.max(until.0);
                 }
             }

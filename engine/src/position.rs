@@ -212,8 +212,9 @@ impl Position {
         })
     }
 
-    /// The key that a latch of this record must carry.
-    fn wanted_latch(&self, record: &Record) -> (Latch, Key) {
+    /// The latch and key that the header of this record must carry here.
+    #[must_use]
+    pub fn latch(&self, record: &Record) -> (Latch, Key) {
         match record {
             Record::Intent(intent) if self.is_latched(&intent.step) => (Latch::Consume, intent.key),
             Record::Outcome(Resulted { refused: Some(_), .. }) => self.restored_key(),
@@ -249,12 +250,6 @@ impl Position {
     #[must_use]
     pub fn is_latched(&self, step: &str) -> bool {
         self.charter.guards.iter().any(|guard| matches!(guard, Guard::Once { step: s } if s == step))
-    }
-
-    /// The latch and key that the header of this record must carry here.
-    #[must_use]
-    pub fn latch(&self, record: &Record) -> (Latch, Key) {
-        self.wanted_latch(record)
     }
 
     /// Takes the next record, or says why it cannot be the next and changes nothing.

@@ -212,8 +212,9 @@ impl Position {
         })
     }
 
-    /// The key that a latch of this record must carry.
-    fn wanted_latch(&self, record: &Record) -> (Latch, Key) {
+    /// The latch and key that the header of this record must carry here.
+    #[must_use]
+    pub fn latch(&self, record: &Record) -> (Latch, Key) {
         match record {
             Record::Intent(intent) if self.is_latched(&intent.step) => (Latch::Consume, intent.key),
             Record::Outcome(Resulted { refused: Some(_), .. }) => self.restored_key(),
@@ -251,12 +252,6 @@ impl Position {
         self.charter.guards.iter().any(|guard| matches!(guard, Guard::Once { step: s } if s == step))
     }
 
-    /// The latch and key that the header of this record must carry here.
-    #[must_use]
-    pub fn latch(&self, record: &Record) -> (Latch, Key) {
-        self.wanted_latch(record)
-    }
-
     /// Takes the next record, or says why it cannot be the next and changes nothing.
     ///
     /// # Errors
@@ -271,7 +266,7 @@ impl Position {
         if (header.latch, header.key) != self.latch(record) {
             return Err(contradiction("its header latches something else than its payload says"));
         }
-        self.check(record)?;
+        self.check(header.at, record)?;
         self.take(header, record);
         self.seq = header.seq;
         self.head = hash;
@@ -295,7 +290,7 @@ impl Position {
         self.charter.graph.node(&self.state).map(|node| &node.asks)
     }
 
-    fn check(&self, record: &Record) -> Result<(), IllegalRecord> {
+    fn check(&self, at: Millis, record: &Record) -> Result<(), IllegalRecord> {
         match (record, &self.phase) {
             (Record::Intent(intent), Phase::Ready) => self.check_intent(intent),
             (Record::Attempt(attempt), Phase::Open(open)) => {
@@ -308,9 +303,9 @@ impl Position {
             }
             (Record::Fenced(_), Phase::Open(open)) if open.intent.fence && !open.fenced => Ok(()),
             (Record::Outcome(resulted), Phase::Open(open)) => self.check_outcome(resulted, open),
-            (Record::Outcome(resulted), Phase::Waiting { until }) => self.check_expiry(resulted, "elapsed", *until),
+            (Record::Outcome(resulted), Phase::Waiting { until }) => self.check_expiry(resulted, "elapsed", *until, at),
             (Record::Outcome(resulted), Phase::Asked { asked, .. }) => {
-                self.check_expiry(resulted, "expired", asked.deadline)
+                self.check_expiry(resulted, "expired", asked.deadline, at)
             }
             (Record::Resolved(resolved), Phase::Open(open)) => {
                 if resolved.step != open.intent.step {
@@ -336,6 +331,9 @@ impl Position {
             (Record::Answered(answered) | Record::Denied(answered), Phase::Asked { seq, asked }) => {
                 if answered.question != *seq {
                     return Err(contradiction("it answers another question than the open one"));
+                }
+                if at >= asked.deadline {
+                    return Err(contradiction("it answers a question that has expired"));
                 }
                 let choice = answered.label.strip_prefix(&format!("{}:", asked.question.id));
                 let denies = choice == Some(crate::scenario::Choice::DENY);
@@ -397,7 +395,10 @@ impl Position {
         self.leads(&resulted.label, &resulted.to)
     }
 
-    fn check_expiry(&self, resulted: &Resulted, word: &str, _until: Millis) -> Result<(), IllegalRecord> {
+    fn check_expiry(&self, resulted: &Resulted, word: &str, until: Millis, at: Millis) -> Result<(), IllegalRecord> {
+        if at < until {
+            return Err(contradiction("a wait or question ends before its time"));
+        }
         let id = match self.asks() {
             Some(Asks::Wait(id) | Asks::Ask(id)) => id,
             _ => return Err(contradiction("the state neither waits nor asks")),

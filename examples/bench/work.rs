@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use recover_engine::{
-    Act, Begun, Charter, Effect, Ending, Entry, Event, FenceRaised, Graph, Guard, Host, Idempotent, Illegal, Input, Json,
-    Millis, Next, Outcome, Performed, Probed, Receipt, Request, Run, RunId, Scenario, ScenarioEntry, Seen, Told,
+    Act, Begun, Charter, Effect, Ending, Entry, Event, FenceRaised, Graph, Guard, Host, Idempotent, Illegal, Input,
+    Json, Millis, Next, Outcome, Performed, Probed, Receipt, Request, Run, RunId, Scenario, ScenarioEntry, Seen, Told,
     Unwilling, Verdict, Woken, World, charter_digest, drive, explore,
 };
 use recover_journal::{FileJournal, Options};

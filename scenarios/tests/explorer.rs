@@ -1,6 +1,8 @@
 //! Every scenario of the registry is walked exhaustively; its graph and matrix are golden files.
 //! `GOLDEN=write cargo test -p recover-scenarios --test explorer` renews them.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
+
 use std::path::{Path, PathBuf};
 
 use recover_engine::{Explored, explore};

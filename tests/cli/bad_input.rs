@@ -60,7 +60,8 @@ fn arguments_that_are_not_text() {
 #[test]
 fn resume_all_with_nothing_open_is_done() {
     let home = tempfile::tempdir().unwrap();
-    let output = recover(home.path()).arg("--state-dir").arg(home.path().join("none")).args(["resume", "--all"]).output();
+    let output =
+        recover(home.path()).arg("--state-dir").arg(home.path().join("none")).args(["resume", "--all"]).output();
     assert_eq!(code(&output.unwrap()), 0);
 }
 
@@ -106,7 +107,8 @@ fn state_directories_that_are_not_safe() {
     assert_error(&go(&link), "RCV0015", 64);
 
     let fifo = home.path().join("fifo");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0)
+        .unwrap();
     assert_error(&go(&fifo), "RCV0015", 64);
 
     let file = home.path().join("file");
@@ -158,11 +160,7 @@ fn what_a_run_does_not_take() {
     let held = sandbox.recover(&[&go[..], &["--set", "token_ttl_s=60"]].concat());
     assert_error(&held, "RCV0013", 6);
     assert!(stderr(&held).contains(&run));
-    assert_error(
-        &sandbox.recover(&["resolve", &run, "--step", "pair", "--absent", "--reason", "x"]),
-        "RCV0009",
-        64,
-    );
+    assert_error(&sandbox.recover(&["resolve", &run, "--step", "pair", "--absent", "--reason", "x"]), "RCV0009", 64);
     assert_error(&sandbox.recover(&["resume", "run_00000000000000000000000000"]), "RCV0007", 64);
     assert_error(&sandbox.recover(&["resume", "nonsense"]), "RCV0007", 64);
 

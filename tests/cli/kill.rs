@@ -37,7 +37,11 @@ fn whatever_moment_it_is_killed_at_resume_finishes_the_work() {
             assert_eq!(code(&again), 0, "killed after {ms} ms: {}", stderr(&again));
         }
         let ledger = sandbox.ledger();
-        assert_eq!((&ledger["pairs"], &ledger["live_tokens"]), (&1.into(), &0.into()), "killed after {ms} ms: {ledger}");
+        assert_eq!(
+            (&ledger["pairs"], &ledger["live_tokens"]),
+            (&1.into(), &0.into()),
+            "killed after {ms} ms: {ledger}"
+        );
     }
     assert_eq!(code(&sandbox.recover(&["verify", "--all"])), 0);
 }

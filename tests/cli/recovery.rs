@@ -18,14 +18,20 @@ fn a_lost_identity_is_replaced_and_paired_exactly_once() {
     // One durable commit for each boundary: as many as steps, and the closing one.
     assert_eq!(result["commits"].as_u64(), result["steps"].as_u64().map(|n| n + 1));
     let ledger = sandbox.ledger();
-    assert_eq!((&ledger["pairs"], &ledger["mints"], &ledger["live_tokens"]), (&1.into(), &1.into(), &0.into()), "{ledger}");
+    assert_eq!(
+        (&ledger["pairs"], &ledger["mints"], &ledger["live_tokens"]),
+        (&1.into(), &1.into(), &0.into()),
+        "{ledger}"
+    );
 
     // The same again finds nothing to do, and says so.
     let again = sandbox.recover(GO);
     assert_eq!(code(&again), 8, "{}", stderr(&again));
 
     let run = result["run"].as_str().unwrap();
-    for words in [&["replay", run][..], &["verify", "--all"], &["show", run], &["journal", "verify"], &["journal", "stats"]] {
+    for words in
+        [&["replay", run][..], &["verify", "--all"], &["show", run], &["journal", "verify"], &["journal", "stats"]]
+    {
         let output = sandbox.recover(words);
         assert_eq!(code(&output), 0, "{words:?}: {}", stderr(&output));
     }
@@ -142,7 +148,14 @@ fn the_sandbox_needs_no_configuration() {
     let home = tempfile::tempdir().unwrap();
     let state = home.path().join("state");
     let mut command = recover(home.path());
-    command.arg("--state-dir").arg(&state).args(["--scenario", "identity-loss", "--target", "sandbox", "--output", "json"]);
+    command.arg("--state-dir").arg(&state).args([
+        "--scenario",
+        "identity-loss",
+        "--target",
+        "sandbox",
+        "--output",
+        "json",
+    ]);
     let output = command.output().unwrap();
     assert_eq!(result(&output)["verdict"], "recovered", "{}", stderr(&output));
     let events = lines(&output);

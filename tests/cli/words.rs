@@ -18,7 +18,11 @@ fn every_error_code_is_explained_and_documented() {
             std::fs::create_dir_all(&docs).unwrap();
             std::fs::write(&path, &wanted).unwrap();
         }
-        assert!(std::fs::read_to_string(&path).unwrap_or_default() == wanted, "{} is not what is printed", path.display());
+        assert!(
+            std::fs::read_to_string(&path).unwrap_or_default() == wanted,
+            "{} is not what is printed",
+            path.display()
+        );
     }
     let beyond = recover(home.path()).args(["explain", "RCV0036"]).output().unwrap();
     assert_eq!(code(&beyond), 64, "a new code needs its page");

@@ -74,7 +74,11 @@ pub fn main() -> ExitCode {
         begun.elapsed().as_secs()
     );
     let failed = u32::from(!count.problems.is_empty());
-    println!("test result: {}. {} passed; {failed} failed; 0 ignored", if failed == 0 { "ok" } else { "FAILED" }, 1 - failed);
+    println!(
+        "test result: {}. {} passed; {failed} failed; 0 ignored",
+        if failed == 0 { "ok" } else { "FAILED" },
+        1 - failed
+    );
     ExitCode::from(u8::from(failed > 0))
 }
 
@@ -177,7 +181,8 @@ fn finish(sandbox: &Sandbox, state: &Path, mut last: Output, keep: bool, at: &st
 /// Whatever of ours reaches the control plane once the run is closed.
 fn acts_after(sandbox: &Sandbox, before: &Value) -> Option<String> {
     let calls = |ledger: &Value| {
-        let ours = |call: &&Value| call["method"] == "POST" && call["path"].as_str().is_some_and(|p| p.contains("/tokens"));
+        let ours =
+            |call: &&Value| call["method"] == "POST" && call["path"].as_str().is_some_and(|p| p.contains("/tokens"));
         ledger["calls"].as_array().map_or(0, |calls| calls.iter().filter(ours).count())
     };
     let after = sandbox.ledger();

@@ -33,6 +33,8 @@ pub struct Open {
     pub intent: Intent,
     /// Attempts begun, from 1.
     pub attempts: u32,
+    /// Attempts that came back as failed.
+    pub failed: u32,
     /// When the current attempt may begin.
     pub not_before: Millis,
     /// Whether a fence is journaled.
@@ -295,7 +297,9 @@ impl Position {
             (Record::Intent(intent), Phase::Ready) => self.check_intent(intent),
             (Record::Attempt(attempt), Phase::Open(open)) => {
                 let again = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent) || open.doubt.is_none();
-                if attempt.doubt || (attempt.attempt == open.attempts.wrapping_add(1) && again) {
+                let counted = attempt.failed == open.failed || attempt.failed == open.failed.wrapping_add(1);
+                let next = attempt.attempt == open.attempts.wrapping_add(1) && again;
+                if counted && (attempt.doubt || next) {
                     Ok(())
                 } else {
                     Err(contradiction("it is not the next attempt of the open intent"))
@@ -441,6 +445,7 @@ impl Position {
                     seq: header.seq,
                     intent: intent.clone(),
                     attempts: 1,
+                    failed: 0,
                     not_before: header.at,
                     fenced: false,
                     doubt: None,
@@ -452,6 +457,7 @@ impl Position {
                         open.doubt = Some(attempt.why.clone());
                     } else {
                         open.attempts = attempt.attempt;
+                        open.failed = attempt.failed;
                         open.not_before = attempt.not_before;
                     }
                 }

@@ -104,11 +104,19 @@ pub struct Attempt {
     pub attempt: u32,
     /// What became of the one before.
     pub why: String,
+    /// How many attempts of this intent came back as failed. One that a crash cut off is not among them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u32,
     /// When it may begin.
     pub not_before: Millis,
     /// Nothing is attempted: whether the effect was applied is unknown, and a person must say.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubt: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// What came of an intent, a wait or an unanswered question.

@@ -3,21 +3,26 @@
 //! Records gather in a batch and are committed before anything else is asked for, so the outcome of one step and the
 //! intent of the next are one durable commit.
 
+mod attempt;
+mod request;
+mod told;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::effect::{Doing, Outcome, Reason, Redo, Told};
+use crate::effect::{Doing, Reason, Told};
 use crate::entry::{BadEntry, Entry, Header};
 use crate::id::{Key, Millis, RunId};
 use crate::json::Json;
 use crate::ledger::Consumed;
 use crate::machine::Machine;
-use crate::position::{Charter, IllegalRecord, Open, Phase, Position};
-use crate::record::{
-    Answered, Asked, Attempt, CancelRequested, Evidence, Fenced, Intent, Record, Resolved, Resulted, Waiting,
-};
-use crate::scenario::{Choice, Ending, Illegal, Input, Next, Question, Verdict};
-use crate::world::{Act, FenceRaised, Performed, Probed, Request, Seen, Unwilling, Wish};
+use crate::position::{Charter, IllegalRecord, Phase, Position};
+use crate::record::{Asked, Intent, Record, Waiting};
+use crate::scenario::{Ending, Illegal, Input, Next, Question, Verdict};
+use crate::world::{Act, Request, Unwilling};
+
+pub use told::input_of;
+use told::{open_step, plain};
 
 /// A run cannot go on: a bug, or a history that is not ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,9 +139,6 @@ pub struct Run {
     replies: Vec<(u64, Result<(), Unwilling>)>,
     ready_replies: VecDeque<(u64, Result<(), Unwilling>)>,
     doubt: Doubt,
-    /// Attempts of the open intent that came back as failed. One that a crash cut off is not among them: it did not fail,
-    /// and a run that was killed often enough must not give up over the first hiccup after it.
-    failed: u32,
     interrupted: bool,
     /// Cancels that were asked for and wait for a boundary, oldest first: each gets a reply.
     cancels: VecDeque<Request>,
@@ -148,11 +150,6 @@ impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Run").field("position", &self.position).field("doubt", &self.doubt).finish_non_exhaustive()
     }
-}
-
-/// Doubles with every attempt, from one second to one minute. Milliseconds.
-fn backoff_ms(attempt: u32) -> u64 {
-    1000_u64.saturating_mul(1 << attempt.saturating_sub(2).min(6)).min(60_000)
 }
 
 impl Run {
@@ -212,19 +209,11 @@ impl Run {
         run.agree()?;
         if let Phase::Open(open) = &run.position.phase {
             run.doubt = match (&open.doubt, open.fenced) {
-                _ if open.attempts > 1 && run.surely_failed(open) => Doubt::Fresh,
                 (_, true) => Doubt::ToProbe,
                 _ => Doubt::Unknown("the process ended before the outcome was journaled".into()),
             };
         }
         Ok(run)
-    }
-
-    /// Whether the records say that the last attempt surely failed and the next has not begun. They cannot: an attempt's
-    /// record is durable before the attempt, so after a crash it may have been made.
-    #[expect(clippy::unused_self, reason = "kept as the place where the argument stands")]
-    const fn surely_failed(&self, _open: &Open) -> bool {
-        false
     }
 
     fn at(position: Position, machine: Box<dyn Machine>, actor: Arc<str>, resumed: bool) -> Self {
@@ -238,7 +227,6 @@ impl Run {
             replies: Vec::new(),
             ready_replies: VecDeque::new(),
             doubt: Doubt::Fresh,
-            failed: 0,
             interrupted: false,
             cancels: VecDeque::new(),
             resumed,
@@ -300,7 +288,6 @@ impl Run {
         self.push(now, actor, &record)?;
         self.machine = machine;
         self.doubt = Doubt::Fresh;
-        self.failed = 0;
         self.resumed = false;
         self.agree()
     }
@@ -372,29 +359,6 @@ impl Run {
             return Ok(None);
         }
         Ok(Some(Action::Stop(Stop::Interrupted)))
-    }
-
-    fn cancel_now(&mut self, now: Millis, request: Request) -> Result<(), RunError> {
-        let Wish::Cancel { reason } = request.wish else { return Ok(()) };
-        let why_not = if self.position.cancelled {
-            Some("the run is already going back".to_owned())
-        } else if self.machine.committed() {
-            Some("the point of no return lies behind the run: it can only go forward".to_owned())
-        } else if self.machine.boxed_clone().apply("", &Input::Cancel).is_err() {
-            Some(format!("state {} cannot be cancelled", self.machine.state()))
-        } else {
-            None
-        };
-        if let Some(why) = why_not {
-            self.replies.push((request.id, Err(Unwilling::NotNow(why))));
-            if self.batch.is_empty() {
-                self.committed();
-            }
-            return Ok(());
-        }
-        self.feed(now, &request.actor, &Input::Cancel, |to| Record::CancelRequested(CancelRequested { reason, to }))?;
-        self.replies.push((request.id, Ok(())));
-        Ok(())
     }
 
     fn expire(&mut self, now: Millis, word: &str) -> Result<(), RunError> {
@@ -509,349 +473,5 @@ impl Run {
             self.refuse(now, reason)?;
         }
         Ok(())
-    }
-
-    fn act(&self, open: &Open) -> Option<Act> {
-        let Next::Do(doing) = self.machine.next() else { return None };
-        Some(Act {
-            run: self.position.run,
-            target: Arc::clone(&self.target),
-            subject: Arc::clone(&self.subject),
-            epoch: open.intent.epoch.clone(),
-            doing,
-            ordinal: open.intent.ordinal,
-            attempt: open.attempts,
-            key: open.intent.key,
-            fenced: open.fenced,
-        })
-    }
-
-    fn open(&mut self, now: Millis, open: &Open) -> Result<Option<Action>, RunError> {
-        let Some(act) = self.act(open) else {
-            return Err(RunError::Machine(Illegal::new(self.machine.state(), "an open intent")));
-        };
-        let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
-        match self.doubt.clone() {
-            Doubt::Fresh if now < open.not_before => {
-                // The attempt before surely failed and this one has not begun: the one moment at which an intent can be left.
-                if !self.cancels.is_empty() && self.turns_back() {
-                    self.refuse(now, Reason::new(Reason::CANCELLED, "cancelled between two attempts"))?;
-                    // Where nothing was to be put back, that refusal was all there was to cancel.
-                    if let Next::Done(_) = self.machine.next()
-                        && let Some(cancel) = self.cancels.pop_front()
-                    {
-                        self.replies.push((cancel.id, Ok(())));
-                    }
-                    return Ok(None);
-                }
-                if self.interrupted {
-                    return Ok(Some(Action::Stop(Stop::Interrupted)));
-                }
-                Ok(Some(Action::Wait(open.not_before)))
-            }
-            Doubt::Fresh => Ok(Some(Action::Perform(act))),
-            Doubt::Unknown(why) if safe => {
-                self.again(now, open, why, 0)?;
-                Ok(None)
-            }
-            Doubt::Unknown(why) if open.intent.redo == Redo::AtMostOnce => self.stuck(now, why),
-            Doubt::Unknown(_) => {
-                self.doubt = Doubt::ToProbe;
-                Ok(None)
-            }
-            Doubt::ToProbe => Ok(Some(Action::Probe(act))),
-            Doubt::ToFence => Ok(Some(Action::Fence(act))),
-            Doubt::Stuck(why) => self.stuck(now, why),
-        }
-    }
-
-    /// Whether a cancel would turn the run back. Where it goes back already, no cancel cuts a step of that way short.
-    fn turns_back(&self) -> bool {
-        let mut turned = self.machine.boxed_clone();
-        !self.position.cancelled
-            && !self.machine.committed()
-            && turned.apply("", &Input::Cancel).is_ok()
-            && turned.fingerprint() != self.machine.fingerprint()
-    }
-
-    fn stuck(&mut self, now: Millis, why: String) -> Result<Option<Action>, RunError> {
-        let Phase::Open(open) = &self.position.phase else { return Ok(None) };
-        let step = open.intent.step.clone();
-        if open.doubt.as_deref() != Some(&why) {
-            let record =
-                Record::Attempt(Attempt { attempt: open.attempts, why: why.clone(), not_before: now, doubt: true });
-            let actor = Arc::clone(&self.actor);
-            self.push(now, &actor, &record)?;
-        }
-        Ok(Some(Action::Stop(Stop::InDoubt { step, why })))
-    }
-
-    fn again(&mut self, now: Millis, open: &Open, why: String, delay_ms: u64) -> Result<(), RunError> {
-        let attempt = open.attempts + 1;
-        let record = Record::Attempt(Attempt { attempt, why, not_before: now.plus(delay_ms), doubt: false });
-        let actor = Arc::clone(&self.actor);
-        self.push(now, &actor, &record)?;
-        self.doubt = Doubt::Fresh;
-        Ok(())
-    }
-
-    fn refuse(&mut self, now: Millis, reason: Reason) -> Result<(), RunError> {
-        let step = open_step(&self.position);
-        let input = Input::Outcome(Outcome::Refused(reason.clone()));
-        let actor = Arc::clone(&self.actor);
-        self.feed(now, &actor, &input, |to| {
-            Record::Outcome(Resulted { refused: Some(reason), ..plain(format!("{step}:refused"), to) })
-        })
-    }
-
-    fn happened(&mut self, now: Millis, seen: Seen, probed: bool) -> Result<(), RunError> {
-        let label = format!("{}:{}", open_step(&self.position), seen.told.ending);
-        let data = seen.told.data.clone();
-        let evidence: Vec<Evidence> = seen.evidence;
-        let actor = Arc::clone(&self.actor);
-        self.feed(now, &actor, &Input::Outcome(Outcome::Happened(seen.told)), |to| {
-            Record::Outcome(Resulted { event: Some(data), probed, evidence, ..plain(label, to) })
-        })
-    }
-
-    /// What came of [`Action::Perform`].
-    ///
-    /// # Errors
-    /// [`RunError`]: the run must not go on in this process.
-    pub fn performed(&mut self, now: Millis, performed: Performed) -> Result<(), RunError> {
-        let Phase::Open(open) = self.position.phase.clone() else {
-            return Err(RunError::Machine(Illegal::new(self.machine.state(), performed)));
-        };
-        let attempts = match self.machine.next() {
-            Next::Do(doing) => doing.attempts,
-            Next::Wait(_) | Next::Ask(_) | Next::Done(_) => 1,
-        };
-        let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
-        match performed {
-            Performed::Happened(seen) => self.happened(now, seen, false),
-            Performed::Refused(reason) => self.refuse(now, reason),
-            Performed::Retry { why, after_ms } => self.retry(now, &open, attempts, why, after_ms),
-            Performed::Unknown { why } if safe => self.retry(now, &open, attempts, why, None),
-            Performed::Unknown { why } => {
-                self.doubt = Doubt::Unknown(why);
-                Ok(())
-            }
-        }
-    }
-
-    fn retry(
-        &mut self,
-        now: Millis,
-        open: &Open,
-        attempts: u32,
-        why: String,
-        after_ms: Option<u64>,
-    ) -> Result<(), RunError> {
-        self.failed += 1;
-        if self.failed >= attempts {
-            return self.refuse(now, Reason::new(Reason::EXHAUSTED, why));
-        }
-        self.again(now, open, why, after_ms.unwrap_or_else(|| backoff_ms(open.attempts + 1)))
-    }
-
-    /// What came of [`Action::Fence`].
-    ///
-    /// # Errors
-    /// [`RunError`].
-    pub fn fenced(&mut self, now: Millis, raised: FenceRaised) -> Result<(), RunError> {
-        match raised {
-            FenceRaised::Up(how) => {
-                let actor = Arc::clone(&self.actor);
-                self.push(now, &actor, &Record::Fenced(Fenced { how }))?;
-                self.doubt = Doubt::ToProbe;
-            }
-            FenceRaised::Failed(why) => self.doubt = Doubt::Stuck(format!("the fence could not be raised: {why}")),
-        }
-        Ok(())
-    }
-
-    /// What came of [`Action::Probe`].
-    ///
-    /// # Errors
-    /// [`RunError`].
-    pub fn probed(&mut self, now: Millis, probed: Probed) -> Result<(), RunError> {
-        let Phase::Open(open) = self.position.phase.clone() else {
-            return Err(RunError::Machine(Illegal::new(self.machine.state(), probed)));
-        };
-        let to_fence = open.intent.fence && !open.fenced;
-        match probed {
-            Probed::Happened(seen) => self.happened(now, seen, true),
-            Probed::Absent(_) | Probed::Unknown(_) if to_fence => {
-                self.doubt = Doubt::ToFence;
-                Ok(())
-            }
-            Probed::Absent(why) => self.refuse(now, Reason::new(Reason::ABSENT, why)),
-            Probed::Unknown(why) => {
-                self.doubt = Doubt::Stuck(why);
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes a request. What it leads to comes out of [`Run::next`], its reply last.
-    ///
-    /// # Errors
-    /// [`RunError`].
-    pub fn request(&mut self, now: Millis, request: Request) -> Result<(), RunError> {
-        let id = request.id;
-        let verdict = match request.wish.clone() {
-            Wish::Interrupt => {
-                self.interrupted = true;
-                Ok(())
-            }
-            Wish::Cancel { .. } => {
-                self.cancels.push_back(request);
-                return Ok(());
-            }
-            Wish::Answer { question, choice, reason } => self.answer(now, &request.actor, question, &choice, reason)?,
-            Wish::Resolve { step, happened, reason } => self.resolve(now, &request.actor, &step, happened, reason)?,
-            Wish::Abandon { .. } if matches!(self.position.phase, Phase::Closed(_)) => {
-                Err(Unwilling::NotNow("the run has ended".to_owned()))
-            }
-            Wish::Abandon { reason } => {
-                let mut ending = Ending::new(Verdict::Abandoned, reason);
-                ending.residue.push(format!("the run was abandoned in state {}", self.position.state));
-                if let Phase::Open(open) = &self.position.phase {
-                    ending.residue.push(format!("whether {} was applied was not established", open.intent.step));
-                }
-                self.push(now, &request.actor, &Record::Closed(ending))?;
-                Ok(())
-            }
-        };
-        self.replies.push((id, verdict));
-        if self.batch.is_empty() {
-            self.committed();
-        }
-        Ok(())
-    }
-
-    fn answer(
-        &mut self,
-        now: Millis,
-        actor: &Arc<str>,
-        question: Option<u32>,
-        choice: &str,
-        reason: String,
-    ) -> Result<Result<(), Unwilling>, RunError> {
-        let Phase::Asked { seq, asked } = self.position.phase.clone() else {
-            return Ok(Err(match question {
-                Some(n) => Unwilling::QuestionChanged(format!("question q{n} is no longer open")),
-                None => Unwilling::NoQuestion,
-            }));
-        };
-        if let Some(n) = question.filter(|n| *n != seq) {
-            return Ok(Err(Unwilling::QuestionChanged(format!("q{n} was answered or has expired; q{seq} is open"))));
-        }
-        if !asked.question.choices.iter().any(|c| c.id == choice) {
-            let known = asked.question.choices.iter().map(|c| &*c.id).collect::<Vec<_>>().join(", ");
-            return Ok(Err(Unwilling::NoChoice { choice: choice.to_owned(), known }));
-        }
-        if now >= asked.deadline {
-            return Ok(Err(Unwilling::QuestionChanged(format!("q{seq} has expired: {}", asked.question.otherwise))));
-        }
-        let label = format!("{}:{choice}", asked.question.id);
-        let denied = choice == Choice::DENY;
-        self.feed(now, actor, &Input::Answer(choice.to_owned()), |to| {
-            let answered = Answered { question: seq, label, reason, to };
-            if denied { Record::Denied(answered) } else { Record::Answered(answered) }
-        })?;
-        Ok(Ok(()))
-    }
-
-    fn resolve(
-        &mut self,
-        now: Millis,
-        actor: &Arc<str>,
-        step: &str,
-        happened: Option<Json>,
-        reason: String,
-    ) -> Result<Result<(), Unwilling>, RunError> {
-        let Phase::Open(open) = self.position.phase.clone() else {
-            return Ok(Err(Unwilling::NotInDoubt(step.to_owned())));
-        };
-        let Next::Do(doing) = self.machine.next() else { return Ok(Err(Unwilling::NotInDoubt(step.to_owned()))) };
-        // A safe step is never in doubt; one whose attempt is under way in this process is not yet.
-        let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
-        if open.intent.step != step || safe || (!self.resumed && open.doubt.is_none()) {
-            return Ok(Err(Unwilling::NotInDoubt(step.to_owned())));
-        }
-        let (label, input, event) = match happened {
-            Some(data) => {
-                let told = if data == Json::null() {
-                    doing.attested
-                } else {
-                    data.to::<serde_json::Value>()
-                        .ok()
-                        .and_then(|v| v.get("ending").and_then(|e| e.as_str().map(str::to_owned)))
-                        .map(|ending| Told { ending, data })
-                };
-                let Some(told) = told else { return Ok(Err(Unwilling::NeedsData(step.to_owned()))) };
-                let event = Some(told.data.clone());
-                (format!("{step}:{}", told.ending), Input::Outcome(Outcome::Happened(told)), event)
-            }
-            None => {
-                let reason = Reason::new(Reason::ABSENT, reason.clone());
-                (format!("{step}:refused"), Input::Outcome(Outcome::Refused(reason)), None)
-            }
-        };
-        if self.machine.boxed_clone().apply(step, &input).is_err() {
-            return Ok(Err(Unwilling::NeedsData(step.to_owned())));
-        }
-        let step = step.to_owned();
-        self.feed(now, actor, &input, |to| Record::Resolved(Resolved { step, label, event, reason, to }))?;
-        Ok(Ok(()))
-    }
-}
-
-fn plain(label: String, to: String) -> Resulted {
-    Resulted { label, event: None, refused: None, probed: false, to, evidence: Vec::new() }
-}
-
-fn open_step(position: &Position) -> String {
-    match &position.phase {
-        Phase::Open(open) => open.intent.step.clone(),
-        Phase::Ready | Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Closed(_) => String::new(),
-    }
-}
-
-/// What a record tells the machine, if anything.
-#[must_use]
-pub fn input_of(record: &Record) -> Option<Input<Told>> {
-    let told = |label: &str, data: &Json| Told {
-        ending: label.split_once(':').map_or(label, |(_, ending)| ending).to_owned(),
-        data: data.clone(),
-    };
-    match record {
-        Record::Outcome(Resulted { event: Some(data), label, .. })
-        | Record::Resolved(Resolved { event: Some(data), label, .. }) => {
-            Some(Input::Outcome(Outcome::Happened(told(label, data))))
-        }
-        Record::Outcome(Resulted { refused: Some(reason), .. }) => {
-            Some(Input::Outcome(Outcome::Refused(reason.clone())))
-        }
-        Record::Outcome(_) => Some(Input::Expired),
-        Record::Resolved(resolved) => {
-            Some(Input::Outcome(Outcome::Refused(Reason::new(Reason::ABSENT, resolved.reason.clone()))))
-        }
-        Record::Answered(answered) | Record::Denied(answered) => {
-            let choice = answered.label.split_once(':').map_or("", |(_, choice)| choice);
-            Some(Input::Answer(choice.to_owned()))
-        }
-        Record::CancelRequested(_) => Some(Input::Cancel),
-        Record::Begun(_)
-        | Record::Intent(_)
-        | Record::Attempt(_)
-        | Record::Fenced(_)
-        | Record::Waiting(_)
-        | Record::Asked(_)
-        | Record::Adopted(_)
-        | Record::Closed(_)
-        | Record::Salvaged(_)
-        | Record::Cleared(_) => None,
     }
 }

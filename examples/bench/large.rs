@@ -69,6 +69,7 @@ fn entries(plan: &Plan, number: u64, records: u32, open: bool) -> Vec<Entry> {
                 Key::NONE,
                 recover_engine::Json::of(&recover_engine::Attempt {
                     attempt: seq - 1,
+                    failed: 0,
                     why: "it was tried before and did not come to an end in its time".into(),
                     not_before: Millis(0),
                     doubt: false,

@@ -250,7 +250,7 @@ fn stray(position: &Position, way: &Way, choices: &mut Choices<'_>) -> Record {
         5 => outcome(position, way, choices),
         6 => {
             let attempt = u32::from(choices.byte() % 4);
-            Record::Attempt(Attempt { attempt, why: "again".into(), not_before: Millis(2), doubt: choices.once_in(2) })
+            Record::Attempt(Attempt { attempt, failed: 0, why: "again".into(), not_before: Millis(2), doubt: choices.once_in(2) })
         }
         _ => {
             let (label, to) = edge(position, way, choices);

@@ -100,7 +100,7 @@ fn branch(sandbox: &Sandbox, keep: bool, fault: Option<(&str, &str)>, every: boo
         let second: Vec<u64> = match (full, every) {
             (true, _) => (1..=points).collect(),
             // A spread that is another one at each first point, so that together they cover the resume.
-            (false, true) => (1..=points).filter(|n| n % 16 == first % 16).collect(),
+            (false, true) => (1..=points).filter(|n| n % 24 == first % 24).collect(),
             (false, false) => Vec::new(),
         };
         for point in second {

@@ -105,7 +105,7 @@ async fn serve(
         Reply::Hang => tokio::time::sleep(Duration::from_secs(3_600)).await,
         Reply::Long(length) => {
             stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").as_bytes()).await.ok()?;
-            let block = [b' '; 65_536];
+            let block = vec![b' '; 65_536];
             for _ in 0..length / 65_536 {
                 stream.write_all(&block).await.ok()?;
             }

@@ -138,7 +138,8 @@ async fn what_the_authority_says_no_to_was_not_done() {
 #[tokio::test]
 async fn what_may_have_been_done_is_unknown() {
     let deep = format!("{}{}", r#"{"a":"#.repeat(5_000), "1");
-    let replies: Vec<(&str, Box<dyn Fn() -> Reply + Send + Sync>)> = vec![
+    type Answer = Box<dyn Fn() -> Reply + Send + Sync>;
+    let replies: Vec<(&str, Answer)> = vec![
         ("reset", Box::new(|| Reply::Reset)),
         ("garbage", Box::new(|| Reply::Raw("\u{1}\u{2}garbage\r\n\r\n".into()))),
         ("closed", Box::new(|| Reply::Raw(String::new()))),

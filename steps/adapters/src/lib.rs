@@ -6,6 +6,8 @@ mod act;
 mod authority;
 pub mod config;
 mod connector;
+#[cfg(test)]
+mod fake;
 mod files;
 mod redact;
 mod secrets;

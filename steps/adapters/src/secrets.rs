@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_disk_a_link_and_an_open_folder_are_no_place() {
-        let disk = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let disk = crate::fake::on_disk();
         let shm = tempfile::tempdir_in("/dev/shm").unwrap();
         std::os::unix::fs::symlink(shm.path(), disk.path().join("link")).unwrap();
         std::fs::create_dir(shm.path().join("open")).unwrap();

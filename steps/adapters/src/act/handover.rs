@@ -67,7 +67,7 @@ pub(super) fn remove(token_file: &Path, label: &str, secret: Option<&SecretStrin
     let own = rustix::process::geteuid().as_raw() == stat.st_uid;
     let ours = match secret {
         Some(secret) => content.trim_ascii() == secret.expose_secret().as_bytes(),
-        None => own && i64::from(stat.st_mtime).saturating_mul(1_000).saturating_add(999) >= begun.0,
+        None => own && stat.st_mtime.saturating_mul(1_000).saturating_add(999) >= begun.0,
     };
     if ours { remove_name(&folder, name) } else { Ok(()) }
 }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_disk_or_an_open_folder_is_no_place_for_a_token() {
-        let disk = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let disk = crate::fake::on_disk();
         assert!(write(&disk.path().join("token"), "l", &SecretString::from("s3cr3t")).is_err());
         assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 0);
         let shm = tempfile::tempdir_in("/dev/shm").unwrap();

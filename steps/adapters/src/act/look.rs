@@ -26,7 +26,13 @@ impl Poll {
     }
 
     pub(super) async fn pause(&mut self) {
-        tokio::time::sleep(self.0).await;
+        self.pause_until(None).await;
+    }
+
+    /// Pauses, but not beyond a time at which there is a last look.
+    pub(super) async fn pause_until(&mut self, last: Option<Instant>) {
+        let left = last.map_or(POLL_MOST, |last| last.saturating_duration_since(Instant::now()));
+        tokio::time::sleep(self.0.min(left)).await;
         self.0 = (self.0 * 3 / 2).min(POLL_MOST);
     }
 }

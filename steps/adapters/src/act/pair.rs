@@ -83,7 +83,7 @@ impl Connector {
             if Instant::now() >= until {
                 return Err(Trouble::Unknown(format!("it did not pair in time; {seen}")));
             }
-            poll.pause().await;
+            poll.pause_until(Some(until)).await;
         }
     }
 

@@ -45,7 +45,7 @@ impl FromStr for Origin {
         if let Some(address) = address.filter(|a| forbidden(*a)) {
             return Err(BadOrigin::Forbidden(address));
         }
-        let here = address.map_or(host == "localhost", |a| loopback(a));
+        let here = address.map_or(host == "localhost", loopback);
         if url.scheme() == "http" && !here { Err(BadOrigin::Plain) } else { Ok(Self(url)) }
     }
 }

@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_target_is_durable_occupied_or_unwritable() {
-        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let dir = crate::fake::on_disk();
         let config = DirectoryConfig { path: dir.path().join("data"), originals: vec![], identity: "i".into() };
         let directory = Directory::new(config);
         let prove = |epoch| directory.prove_durable(&Storage::Target, "run_1", epoch);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use recover_engine::{
     Answered, Asked, Asks, Attempt, CancelRequested, Charter, Choice, Digest, Ending, Entry, Fenced, Header, Intent,
-    Json, Key, Kind, Latch, Millis, Phase, Position, Question, Reason, Record, Redo, Resolved, Resulted, RunId,
+    Json, Key, Kind, Latch, Millis, Node, Phase, Position, Question, Reason, Record, Redo, Resolved, Resulted, RunId,
     Verdict, Waiting,
 };
 use recover_scenarios::find;
@@ -55,7 +55,14 @@ struct Way {
 impl Way {
     fn chosen(position: &Position, choices: &mut Choices<'_>) -> Self {
         let graph = &position.charter.graph;
-        let to = graph.nodes[choices.one_of(graph.nodes.len())].state.clone();
+        let guarded = |node: &&Node| matches!(&node.asks, Asks::Do(step) if step == "mint" || step == "pair");
+        let guarded: Vec<&Node> = graph.nodes.iter().filter(guarded).collect();
+        // Half of the ways lead to where the guards that count have something to count.
+        let to = match choices.one_of(2 * graph.nodes.len()) {
+            any if any >= graph.nodes.len() => &graph.nodes[any - graph.nodes.len()],
+            other => guarded[other % guarded.len()],
+        };
+        let to = to.state.clone();
         let mut distance = HashMap::from([(to.clone(), 0)]);
         loop {
             let before = distance.len();

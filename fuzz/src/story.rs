@@ -126,8 +126,14 @@ impl Story {
             },
             Action::Reply(..) => {}
             Action::Stop(Stop::InDoubt { step, .. }) => {
-                let happened = self.last_act.as_ref().and_then(|act| self.outside.truth(act))?;
-                self.request(&mut run, Wish::Resolve { step, happened, reason: "seen".into() });
+                // A person gives up on it, says what is known, or leaves it for later.
+                let reason = "seen".to_owned();
+                let wish = match self.last_act.as_ref().and_then(|act| self.outside.truth(act)) {
+                    _ if choices.once_in(2) => Wish::Abandon { reason },
+                    Some(happened) => Wish::Resolve { step, happened, reason },
+                    None => return None,
+                };
+                self.request(&mut run, wish);
             }
             Action::Stop(Stop::Closed(_) | Stop::Asked { .. } | Stop::Interrupted) => return None,
         }

@@ -27,11 +27,20 @@ pub struct Outside {
     minted: u32,
     /// By run too: a token's label names the run, and two pairings of two runs are told apart by `pairings`.
     fates: HashMap<(RunId, Key), Fate>,
+    /// The last pairing tried for each loss.
+    tried: HashMap<String, (RunId, Key)>,
 }
 
 impl Default for Outside {
     fn default() -> Self {
-        Self { serial: 1, pairings: HashMap::new(), token: false, minted: 0, fates: HashMap::new() }
+        Self {
+            serial: 1,
+            pairings: HashMap::new(),
+            token: false,
+            minted: 0,
+            fates: HashMap::new(),
+            tried: HashMap::new(),
+        }
     }
 }
 
@@ -47,6 +56,12 @@ impl Outside {
         if guarded(act) {
             let fate = self.fates.get(&(act.run, act.key));
             assert!(fate.is_none(), "{} is repeated and was {fate:?}", act.doing.step);
+        }
+        if act.doing.step == "pair" {
+            // Whatever run it belongs to: the one before was applied, is still on its way, or is known to be lost.
+            let before = self.tried.insert(act.epoch.clone().unwrap_or_default(), (act.run, act.key));
+            let fate = before.and_then(|before| self.fates.get(&before));
+            assert!(!matches!(fate, Some(Fate::Applied(_) | Fate::Late(_))), "pairing again; before it was {fate:?}");
         }
         let Some(ending) = endings.get(choices.one_of(endings.len().max(1))) else {
             return Performed::Unknown { why: "nothing can come of it".into() };
@@ -81,11 +96,10 @@ impl Outside {
 
     /// What is late arrives now, or never.
     fn arrive(&mut self, act: &Act, choices: &mut Choices<'_>, now: i64) {
-        if let Some(Fate::Late(told)) = self.fates.get(&(act.run, act.key)).cloned() {
-            if choices.once_in(2) {
-                let told = self.apply(act, &told, now);
-                self.fates.insert((act.run, act.key), Fate::Applied(told));
-            }
+        let Some(Fate::Late(told)) = self.fates.get(&(act.run, act.key)).cloned() else { return };
+        if choices.once_in(2) {
+            let told = self.apply(act, &told, now);
+            self.fates.insert((act.run, act.key), Fate::Applied(told));
         }
     }
 

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use recover_engine::{Act, Action, Entry, Json, Ledger, Millis, Phase, Record, Request, Run, RunId, Stop, Wish};
+use recover_engine::{
+    Act, Action, Charter, Entry, Json, Ledger, Millis, Phase, Record, Request, Run, RunId, Stop, Wish,
+};
 use recover_scenarios::{Registered, find};
 
 use crate::{Choices, Oracle, Outside};
 
 /// Actions in one story; beyond it nothing new is found for the time it takes.
-const ACTIONS_MAX: usize = 600;
+const ACTIONS_MAX: usize = 300;
 
 struct Story {
     scenario: &'static Registered,
@@ -19,6 +21,7 @@ struct Story {
     outside: Outside,
     /// What is durable, by run.
     log: BTreeMap<RunId, Vec<Entry>>,
+    charters: BTreeMap<RunId, Arc<Charter>>,
     oracles: BTreeMap<RunId, Oracle>,
     /// The effect that was asked for last, for the operator who is asked about it.
     last_act: Option<Act>,
@@ -34,6 +37,7 @@ pub fn tell(choices: &mut Choices<'_>) -> Vec<Vec<Entry>> {
         ledger: Ledger::default(),
         outside: Outside::default(),
         log: BTreeMap::new(),
+        charters: BTreeMap::new(),
         oracles: BTreeMap::new(),
         last_act: None,
     };
@@ -63,24 +67,23 @@ impl Story {
         let samples = self.scenario.entry.samples();
         let params = samples[choices.one_of(samples.len())].clone();
         let machine = self.scenario.entry.begin(&params).expect("a sample fits");
-        let charter = self.scenario.charter(|mut begun| {
+        let charter = Arc::new(self.scenario.charter(|mut begun| {
             begun.target = "t".into();
             begun.subject = "authority/agent".into();
             begun.params = params;
+            // Long, parsed by the target `record`, and not read here again: the charter has it.
+            begun.graph = Json::null();
             begun
-        });
-        Run::begin(id, self.now, Arc::clone(&self.actor), Arc::new(charter), machine).expect("a run can begin")
+        }));
+        self.charters.insert(id, Arc::clone(&charter));
+        Run::begin(id, self.now, Arc::clone(&self.actor), charter, machine).expect("a run can begin")
     }
 
     /// The run as its records tell it; they are ours, so this never fails.
     fn resume(&self, id: RunId) -> Run {
-        let entries = &self.log[&id];
-        let Ok(Record::Begun(begun)) = Record::parse(entries[0].header().kind, entries[0].payload()) else {
-            panic!("the first record of {id} is not its beginning")
-        };
-        let machine = self.scenario.entry.begin(&begun.params).expect("they fitted");
-        let charter = self.scenario.charter_of(*begun).expect("it was ours");
-        Run::resume(entries, Arc::new(charter), machine, Arc::clone(&self.actor)).expect("our records are legal")
+        let charter = Arc::clone(&self.charters[&id]);
+        let machine = self.scenario.entry.begin(&charter.begun.params).expect("they fitted");
+        Run::resume(&self.log[&id], charter, machine, Arc::clone(&self.actor)).expect("our records are legal")
     }
 
     /// One action; `None` after a crash or an end.
@@ -126,8 +129,14 @@ impl Story {
             },
             Action::Reply(..) => {}
             Action::Stop(Stop::InDoubt { step, .. }) => {
-                let happened = self.last_act.as_ref().and_then(|act| self.outside.truth(act))?;
-                self.request(&mut run, Wish::Resolve { step, happened, reason: "seen".into() });
+                // A person gives up on it, says what is known, or leaves it for later.
+                let reason = "seen".to_owned();
+                let wish = match self.last_act.as_ref().and_then(|act| self.outside.truth(act)) {
+                    _ if choices.once_in(2) => Wish::Abandon { reason },
+                    Some(happened) => Wish::Resolve { step, happened, reason },
+                    None => return None,
+                };
+                self.request(&mut run, wish);
             }
             Action::Stop(Stop::Closed(_) | Stop::Asked { .. } | Stop::Interrupted) => return None,
         }

@@ -71,10 +71,11 @@ there is no such test.";
 const FUZZ: &str = "\
 Usage: cargo xtask fuzz [TARGET…] [--seconds N]
 
-Runs each target (all of them by default) for N seconds (60 by default) under libFuzzer and AddressSanitizer, with its
-dictionary and value profile, from the committed corpus in fuzz/corpus. New inputs go to target/fuzz-corpus, so that a
-second run goes on from the first; a crashing input goes to fuzz/artifacts.
-Needs a C++ compiler. Runs on stable Rust with RUSTC_BOOTSTRAP=1, which cargo-fuzz needs for the sanitizer's flags.
+Runs each target (all of them by default) for N seconds (60 by default) under libFuzzer, with its dictionary and, where the
+input is a format, with value profile. It begins with the committed corpus in fuzz/corpus; new inputs go to
+target/fuzz-corpus, so that a second run goes on from the first. A crashing input goes to fuzz/artifacts, and libFuzzer's
+output to target/fuzz-TARGET.log.
+Needs a C++ compiler. Runs on stable Rust with RUSTC_BOOTSTRAP=1, which cargo-fuzz needs for its flags.
 To repeat a finding: cargo fuzz run TARGET fuzz/artifacts/TARGET/FILE";
 
 const BENCH: &str = "\

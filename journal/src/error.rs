@@ -47,6 +47,9 @@ pub enum What {
     /// The acknowledgement mark is missing or not eight bytes.
     #[error("the acknowledgement mark is not valid")]
     Mark,
+    /// A sealed damaged segment is not what it was when it was sealed.
+    #[error("the sealed segment was altered")]
+    Altered,
     /// A salvage was begun and not ended.
     #[error("a salvage was not finished")]
     Unfinished,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use recover_engine::{Digest, Entry};
 
 use crate::error::{Damage, Failed, ReadError, What};
-use crate::frame::{FRAME_LEN_MAX, FrameView};
+use crate::frame::FrameView;
 use crate::reader::stable;
 use crate::scan::{self, Cursor, Tail};
 use crate::segment::{Condition, SEGMENT_HEADER};
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Follower {
 }
 
 /// How much is read at once. A longer frame is read whole.
-const READ: usize = 1 << 20;
+const READ: usize = 256 << 10;
 
 impl Follower {
     pub(crate) fn new(storage: Arc<dyn Storage>, after: u64) -> Self {
@@ -63,7 +63,7 @@ impl Follower {
         self.next
     }
 
-    /// What has come since the last poll, up to about a MiB and to no frame after `last`; empty if nothing has.
+    /// What has come since the last poll, up to some hundred KiB and to no frame after `last`; empty if nothing has.
     ///
     /// # Errors
     /// If the log is damaged there or cannot be read.
@@ -114,7 +114,9 @@ impl Follower {
         let failed = || Failed::to(format!("read {}", place.segment.file.path()));
         let mut want = READ;
         loop {
-            read_into(&*place.file, buffer, place.offset, want).map_err(failed())?;
+            let left = place.file.size().map_err(failed())?.saturating_sub(place.offset);
+            let len = usize::try_from(left).map_or(want, |left| left.min(want));
+            read_into(&*place.file, buffer, place.offset, len).map_err(failed())?;
             let mut rest = buffer.as_slice();
             let mut any = false;
             while let Ok(view) = FrameView::decode(rest) {
@@ -146,12 +148,11 @@ impl Follower {
             if !frames.is_empty() {
                 return Ok(*next);
             }
-            if !any {
-                if want > READ {
-                    return Ok(*next);
-                }
-                // Perhaps a frame longer than what was read.
-                want = FRAME_LEN_MAX;
+            match FrameView::len_of(rest) {
+                // A frame longer than what was read.
+                Some(len) if !any && len > want => want = len,
+                _ if any => want = READ,
+                _ => return Ok(*next),
             }
         }
     }

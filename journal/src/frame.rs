@@ -124,6 +124,12 @@ impl<'a> FrameView<'a> {
         }
     }
 
+    /// The length of the frame that begins `bytes`, which need not be all there.
+    pub(crate) fn len_of(bytes: &[u8]) -> Option<usize> {
+        let len = u32_at(bytes, 12)? as usize;
+        (array::<8>(bytes, 0)? == MAGIC && (FRAME_HEADER..=FRAME_LEN_MAX).contains(&len)).then_some(len)
+    }
+
     /// Its records, in order, as many as it says and nothing after them.
     pub(crate) fn records(&self) -> Records<'a> {
         Records { rest: self.bytes.get(FRAME_HEADER..).unwrap_or_default(), left: self.count, failed: false }

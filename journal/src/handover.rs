@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::sync::{Arc, Condvar, Mutex, SPINS, lock, wait};
+use crate::sync::{Arc, Condvar, Mutex, lock, spin, wait};
 
 /// What waits for the writer. Many push, one takes.
 #[derive(Debug)]
@@ -42,11 +42,8 @@ impl<T> Queue<T> {
 
     /// Moves everything that waits to the end of `into`, and waits if there is nothing. False when closed and empty.
     pub(crate) fn take(&self, into: &mut Vec<T>) -> bool {
-        for _ in 0..SPINS {
-            if self.take_now(into) {
-                return true;
-            }
-            std::thread::yield_now();
+        if spin(|| self.take_now(into).then_some(())).is_some() {
+            return true;
         }
         let mut inbox = lock(&self.inbox);
         loop {
@@ -149,11 +146,8 @@ impl<R> Drop for Promise<R> {
 impl<R> Ticket<R> {
     /// Blocks until there is an answer; none if the promise was dropped.
     pub(crate) fn wait(self) -> Option<R> {
-        for _ in 0..SPINS {
-            if let Some(answer) = self.0.try_take() {
-                return answer;
-            }
-            std::thread::yield_now();
+        if let Some(answer) = spin(|| self.0.try_take()) {
+            return answer;
         }
         let mut state = lock(&self.0.state);
         loop {

@@ -11,11 +11,15 @@ mod core;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+mod evidence;
+#[cfg(not(loom))]
 mod follow;
 #[cfg(not(loom))]
 mod frame;
 #[cfg_attr(loom, allow(dead_code, reason = "what uses it is not built for loom"))]
 mod handover;
+#[cfg(not(loom))]
+mod index;
 #[cfg(not(loom))]
 mod log;
 #[cfg(not(loom))]
@@ -27,7 +31,11 @@ mod own;
 #[cfg(not(loom))]
 mod owner;
 #[cfg(not(loom))]
+mod progress;
+#[cfg(not(loom))]
 mod reader;
+#[cfg(not(loom))]
+mod salvage;
 #[cfg(not(loom))]
 mod scan;
 #[cfg(not(loom))]
@@ -35,7 +43,11 @@ mod segment;
 #[cfg(not(loom))]
 mod state_dir;
 #[cfg(not(loom))]
+mod stats;
+#[cfg(not(loom))]
 mod storage;
+#[cfg(not(loom))]
+mod store;
 #[cfg(not(loom))]
 mod summary;
 #[cfg(not(loom))]
@@ -44,18 +56,25 @@ mod supply;
 mod survey;
 #[cfg_attr(loom, allow(dead_code, reason = "what uses it is not built for loom"))]
 mod sync;
+#[cfg(not(loom))]
+mod verify;
 #[cfg(all(not(loom), any(test, feature = "testing")))]
 pub mod testing;
 
 #[cfg(not(loom))]
 pub use crate::{
     error::{Damage, Failed, OpenError, ReadError, What},
+    evidence::{Evidence, EvidenceError},
     follow::{Follower, Frame},
+    index::{Index, IndexStats, IndexedRun, NoIndex, Query},
     log::{CommitLog, Options},
     memory::MemoryJournal,
     own::Author,
     owner::FileJournal,
     reader::{Listing, Reader, RunOverview, StoredEntry},
+    salvage::{Salvage, salvage},
     state_dir::{Host, Owned, StateDir},
+    stats::Stats,
     storage::{Access, DiskStorage, Storage, StorageFile},
+    verify::{Report, TornTail},
 };

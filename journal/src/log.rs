@@ -2,17 +2,19 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 
-use recover_engine::{BadEntry, Consumed, Digest, Entry, Journal, JournalError, Key, Ledger, OpenRun, Receipt, RunId};
+use recover_engine::{BadEntry, Consumed, Entry, Journal, JournalError, Key, Ledger, OpenRun, Receipt, RunId};
 
 use crate::admission::{Touched, admit};
 use crate::core::{Core, room};
-use crate::error::{Failed, OpenError};
+use crate::error::{Failed, OpenError, ReadError};
 use crate::handover::{Promise, Queue, Ticket, promise};
 use crate::open::{self, Found, Purpose};
+use crate::progress::Progress;
 use crate::reader::Reader;
+use crate::stats::Stats;
 use crate::storage::Storage;
 use crate::summary::footprint;
 use crate::supply::{Helper, Supply};
@@ -45,7 +47,7 @@ pub(crate) struct Shared {
     queue: Queue<Request>,
     ledger: RwLock<Ledger>,
     poisoned: OnceLock<String>,
-    pub(crate) progress: Progress,
+    pub(crate) progress: Arc<Progress>,
     pub(crate) counts: Counts,
 }
 
@@ -54,52 +56,6 @@ pub(crate) struct Shared {
 pub(crate) struct Counts {
     pub(crate) records: AtomicU64,
     pub(crate) segment: AtomicU64,
-}
-
-/// The last acknowledged frame, for those who follow the log.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    head: Mutex<(Head, bool)>,
-    moved: Condvar,
-    acked: AtomicU64,
-}
-
-/// A frame number and hash.
-type Head = (u64, Digest);
-
-impl Progress {
-    /// The number and hash of the last acknowledged frame.
-    pub(crate) fn head(&self) -> Head {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// The number alone, without a lock.
-    pub(crate) fn acked(&self) -> u64 {
-        self.acked.load(Ordering::Acquire)
-    }
-
-    fn set(&self, receipt: Receipt) {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner).0 = (receipt.frame, receipt.head);
-        self.acked.store(receipt.frame, Ordering::Release);
-        self.moved.notify_all();
-    }
-
-    fn end(&self) {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
-        self.moved.notify_all();
-    }
-
-    /// Waits until a frame after `seen` is acknowledged; none when the log was closed.
-    pub(crate) fn after(&self, seen: u64) -> Option<u64> {
-        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match *head {
-                (_, true) => return None,
-                ((frame, _), false) if frame > seen => return Some(frame),
-                _ => head = self.moved.wait(head).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
 }
 
 /// A log that is open for writing. Dropped, it writes what waits and ends its threads.
@@ -128,7 +84,26 @@ impl CommitLog {
     pub(crate) fn open_for(storage: Arc<dyn Storage>, options: Options, purpose: Purpose) -> Result<Self, OpenError> {
         let len = options.segment_len;
         let for_supply = Arc::clone(&storage);
-        let supply = |ready| Helper::start(for_supply, len, ready).map(|helper| Box::new(helper) as Box<dyn Supply>);
+        Self::open_with(storage, options, purpose, |ready| Ok(Box::new(Helper::start(for_supply, len, ready)?)))
+    }
+
+    /// Opens the log so that nothing but its writer thread touches the storage, in an order that is always the same.
+    ///
+    /// # Errors
+    /// As [`CommitLog::open`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn open_inline(storage: Arc<dyn Storage>, options: Options) -> Result<Self, OpenError> {
+        let inline = crate::supply::Inline { storage: Arc::clone(&storage), len: options.segment_len };
+        Self::open_with(storage, options, Purpose::Write, |_| Ok(Box::new(inline)))
+    }
+
+    fn open_with(
+        storage: Arc<dyn Storage>,
+        options: Options,
+        purpose: Purpose,
+        supply: impl FnOnce(u64) -> io::Result<Box<dyn Supply>>,
+    ) -> Result<Self, OpenError> {
+        let len = options.segment_len;
         let (core, found) = open::open(&storage, len, purpose, supply)?;
         Self::start(storage, len, core, found).map_err(|e| Failed::to("start the writer")(e).into())
     }
@@ -138,7 +113,7 @@ impl CommitLog {
             queue: Queue::new(),
             ledger: RwLock::new(found.ledger),
             poisoned: OnceLock::new(),
-            progress: Progress::default(),
+            progress: Arc::default(),
             counts: Counts::default(),
         });
         shared.counts.records.store(found.records, Ordering::Relaxed);
@@ -177,8 +152,7 @@ impl CommitLog {
     /// The last acknowledged frame and its hash; frame 0 if there is none.
     #[must_use]
     pub fn head(&self) -> Receipt {
-        let (frame, head) = self.shared.progress.head();
-        Receipt { frame, head }
+        self.shared.progress.head()
     }
 
     /// Why the journal takes no more, if it does not.
@@ -198,8 +172,25 @@ impl CommitLog {
         Reader::new(Arc::clone(&self.storage))
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    /// Sizes and counts.
+    ///
+    /// # Errors
+    /// If the log's folder cannot be read.
+    pub fn stats(&self) -> Result<Stats, ReadError> {
+        let (segments, log_bytes) = crate::stats::sizes(&*self.storage)?;
+        let counts = &self.shared.counts;
+        Ok(Stats {
+            segments,
+            log_bytes,
+            frames: self.head().frame,
+            records: counts.records.load(Ordering::Relaxed),
+            segment: counts.segment.load(Ordering::Relaxed),
+            index: None,
+        })
+    }
+
+    pub(crate) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.shared.progress)
     }
 
     /// Takes no more, writes what waits, and ends the writer.
@@ -354,6 +345,7 @@ impl Writer {
             request.promise.keep(Ok(receipt));
             written.push(request.batch);
         }
+        self.shared.progress.ring();
         let batches: Vec<&[Entry]> = written.iter().map(Vec::as_slice).collect();
         self.core.settle(&batches)
     }

@@ -5,15 +5,20 @@ use std::path::Path;
 use recover_engine::{Consumed, Entry, Journal, JournalError, Key, Kind, Latch, OpenRun, Receipt, RunId};
 use serde_json::json;
 
-use crate::error::OpenError;
+use crate::error::{OpenError, ReadError};
+use crate::evidence::Evidence;
+use crate::index::Index;
 use crate::log::{CommitLog, Options};
 use crate::own::{Author, OwnRecords};
 use crate::reader::Reader;
 use crate::state_dir::{Host, Owned, StateDir};
+use crate::stats::Stats;
 
 /// The journal of a state directory, open for writing. One process has it.
 #[derive(Debug)]
 pub struct FileJournal {
+    /// Ends first: it reads the log.
+    index: Option<Index>,
     log: CommitLog,
     dir: StateDir,
     /// Given up last: by then nothing of this process writes any more.
@@ -64,7 +69,9 @@ impl FileJournal {
 
     fn start(dir: StateDir, owned: Owned, options: Options) -> Result<Self, OpenError> {
         let log = CommitLog::open(dir.storage(), options)?;
-        Ok(Self { log, dir, _owned: owned })
+        // Without an index everything works, a little slower.
+        let index = Index::start(dir.path(), log.reader(), log.progress()).ok();
+        Ok(Self { index, log, dir, _owned: owned })
     }
 
     /// Says that a person has answered for a subject that a salvage had blocked, or, with [`Key::NONE`], for every one
@@ -94,6 +101,26 @@ impl FileJournal {
     #[must_use]
     pub fn log(&self) -> &CommitLog {
         &self.log
+    }
+
+    /// The index, if there is one.
+    #[must_use]
+    pub fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
+    }
+
+    /// The evidence beside the log.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        Evidence::new(self.dir.storage())
+    }
+
+    /// Sizes and counts.
+    ///
+    /// # Errors
+    /// If the log's folder cannot be read.
+    pub fn stats(&self) -> Result<Stats, ReadError> {
+        Ok(Stats { index: self.index.as_ref().map(Index::stats), ..self.log.stats()? })
     }
 
     /// The directory.

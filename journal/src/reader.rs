@@ -103,11 +103,14 @@ impl std::fmt::Debug for Reader {
     }
 }
 
+/// How often a log that is written meanwhile is looked at again before damage is believed.
+pub(crate) const LOOKS: usize = 3;
+
 /// Looks again when damage is seen: a writer that seals a segment meanwhile can look like it for an instant.
 pub(crate) fn stable<T>(mut look: impl FnMut() -> Result<T, ReadError>) -> Result<T, ReadError> {
-    for pause_ms in [1, 20] {
+    for _ in 1..LOOKS {
         match look() {
-            Err(ReadError::Damage(_)) => std::thread::sleep(std::time::Duration::from_millis(pause_ms)),
+            Err(ReadError::Damage(_)) => std::thread::yield_now(),
             other => return other,
         }
     }

@@ -78,7 +78,10 @@ impl<'a> Cursor<'a> {
     /// What stands here, which is no frame that is expected here.
     pub(crate) fn tail(&self) -> Tail {
         let rest = self.rest();
-        let Some(last) = rest.iter().rposition(|b| *b != 0).filter(|_| !is_zero(rest)) else { return Tail::Zero };
+        if is_zero(rest) {
+            return Tail::Zero;
+        }
+        let last = trimmed(rest).len().saturating_sub(1);
         let bad = |what, torn| Tail::Bad { what, torn, until: self.offset() + last as u64 + 1 };
         if let Some((summary, len, hash)) = Summary::decode(rest) {
             return match rest.get(len..) {
@@ -103,6 +106,12 @@ impl<'a> Cursor<'a> {
         Summary::offset_in_trailer(trimmed(rest))
             .and_then(|at| self.bytes.get(usize::try_from(at).ok()?..))
             .is_some_and(|bytes| Summary::decode(bytes).is_some())
+    }
+
+    /// As [`Cursor::seek`], past whatever stands here.
+    pub(crate) fn seek_on(&mut self) -> bool {
+        self.offset = self.offset.saturating_add(1);
+        self.seek()
     }
 
     /// Moves on to the next valid frame that is not older than the one expected, wherever it stands, and expects that one.

@@ -70,6 +70,8 @@ pub(crate) struct Summary {
 pub(crate) struct SummaryBuilder {
     summary: Summary,
     places: HashMap<RunId, u32>,
+    /// The run of the record before, which is most often the run of the next.
+    last: Option<(RunId, u32)>,
 }
 
 impl SummaryBuilder {
@@ -81,20 +83,21 @@ impl SummaryBuilder {
             head: prev_frame,
             ..Summary::default()
         };
-        Self { summary, places: HashMap::new() }
+        Self { summary, places: HashMap::new(), last: None }
     }
 
     /// Goes on with the summary of a segment that was scanned.
     pub(crate) fn resume(summary: Summary) -> Self {
         let places = summary.runs.iter().zip(0..).map(|(part, place)| (part.run, place)).collect();
-        Self { summary, places }
+        Self { summary, places, last: None }
     }
 
     /// Takes note of a record in the frame `frame`, which begins at `offset`.
     pub(crate) fn note(&mut self, header: &Header, hash: Digest, frame: u64, offset: u64) {
         let runs = &mut self.summary.runs;
         let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        let place = *self.places.entry(header.run).or_insert_with(|| {
+        let known = self.last.filter(|(run, _)| *run == header.run).map(|(_, place)| place);
+        let place = known.unwrap_or_else(|| *self.places.entry(header.run).or_insert_with(|| {
             runs.push(RunPart {
                 run: header.run,
                 subject: Key::NONE,
@@ -113,7 +116,8 @@ impl SummaryBuilder {
                 closes: false,
             });
             (runs.len() - 1) as u32
-        });
+        }));
+        self.last = Some((header.run, place));
         let Some(part) = runs.get_mut(place as usize) else { return };
         part.head = hash;
         (part.last_frame, part.last_offset, part.last_seq) = (frame, offset, header.seq);

@@ -61,11 +61,13 @@ pub(crate) trait Supply: Send {
 }
 
 /// Makes a segment when it is asked for, on the caller's thread.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) struct Inline {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) len: u64,
 }
 
+#[cfg(any(test, feature = "testing"))]
 impl Supply for Inline {
     fn take(&mut self, number: u64) -> io::Result<()> {
         prepare(&*self.storage, number, self.len)

@@ -171,7 +171,8 @@ impl Survey {
         let Some(segment) = self.segments.get(place) else {
             return Err(Damage { segment: 0, offset: 0, frame: 0, what: What::Missing }.into());
         };
-        let next = self.segments.get(place + 1).and_then(|next| next.header);
+        let next = self.segments.get(place + 1).filter(|next| next.file.number == segment.file.number + 1);
+        let next = next.and_then(|next| next.header);
         let file = open(storage, &segment.file)?;
         let written = read_summary(&*file, &segment.file)?;
         match (segment.header, segment.file.condition) {
@@ -179,7 +180,7 @@ impl Survey {
                 if let Some((summary, hash, at)) = written
                     && follows(&header, &summary, hash, next.as_ref())
                 {
-                    self.reaches_mark(place, &summary, summary.last_frame + 1, 0)?;
+                    self.reaches_mark(place, &summary, summary.last_frame + 1, at)?;
                     return Ok(Contents { summary, end: End::Sealed { hash, at: Some(at) } });
                 }
                 read(storage, &segment.file, buffer)?;

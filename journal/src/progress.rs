@@ -1,0 +1,96 @@
+//! How far the log has come, for those who follow it: told after the appenders, so that nobody waits for a follower.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use recover_engine::{Digest, Receipt};
+
+/// The last acknowledged frame.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    state: Mutex<State>,
+    moved: Condvar,
+    acked: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    head: Receipt,
+    closed: bool,
+}
+
+/// Why a follower goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// Perhaps there is something for it.
+    On,
+    /// The log was closed.
+    Closed,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let state = State { head: Receipt { frame: 0, head: Digest::ZERO }, closed: false };
+        Self { state: Mutex::new(state), moved: Condvar::new(), acked: AtomicU64::new(0) }
+    }
+}
+
+impl Progress {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last acknowledged frame and its hash.
+    pub(crate) fn head(&self) -> Receipt {
+        self.lock().head
+    }
+
+    /// Its number alone, without a lock.
+    pub(crate) fn acked(&self) -> u64 {
+        self.acked.load(Ordering::Acquire)
+    }
+
+    /// A frame is acknowledged.
+    pub(crate) fn set(&self, receipt: Receipt) {
+        self.lock().head = receipt;
+        self.acked.store(receipt.frame, Ordering::Release);
+    }
+
+    /// Wakes those who follow.
+    pub(crate) fn ring(&self) {
+        // Under the lock: a follower that has looked and not yet slept must not miss it.
+        let _state = self.lock();
+        self.moved.notify_all();
+    }
+
+    /// The log is closed.
+    pub(crate) fn end(&self) {
+        self.lock().closed = true;
+        self.moved.notify_all();
+    }
+
+    /// Sleeps until a frame after `seen` is acknowledged, or `asked` says so when rung, or the time is over.
+    pub(crate) fn wait(&self, seen: u64, limit: Option<Duration>, asked: impl Fn() -> bool) -> Moved {
+        let until = limit.map(|limit| Instant::now() + limit);
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return Moved::Closed;
+            }
+            if state.head.frame > seen || asked() {
+                return Moved::On;
+            }
+            state = match until {
+                None => self.moved.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Moved::On;
+                    }
+                    self.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What the index keeps in sled, and how: one value per frame, and a handful of keys per run.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use recover_engine::{Digest, Entry, Key, Kind, Latch, Millis, RunId};
+
+use crate::bytes::{array, u32_at, u64_at};
+use crate::follow::Frame;
+use crate::index::{IndexedRun, Query};
+
+/// A longer value would go to a file of its own, which sled does not look after well. Bytes.
+const CHUNK: usize = 64 << 10;
+/// How much sled may keep in memory. Bytes.
+const CACHE: u64 = 8 << 20;
+/// How many runs are remembered between two frames.
+const REMEMBERED: usize = 4096;
+
+const META: &[u8] = b"meta";
+const FRAME: u8 = b'f';
+const RUN: u8 = b'r';
+const OPEN: u8 = b'o';
+const SUBJECT: u8 = b's';
+const TIME: u8 = b't';
+const CLAIM: u8 = b'c';
+const EFFECT: u8 = b'e';
+
+/// The database failed, or holds what it never was given.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+impl From<sled::Error> for Broken {
+    fn from(_: sled::Error) -> Self {
+        Self
+    }
+}
+
+/// The open database.
+pub(crate) struct Store {
+    db: sled::Db,
+    meta: Meta,
+    rows: HashMap<RunId, IndexedRun>,
+}
+
+/// What the database says of itself. Written with every change, so that a part of it is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Meta {
+    frame: u64,
+    hash: Digest,
+    runs: u64,
+    open: u64,
+}
+
+impl Meta {
+    fn encode(&self) -> Vec<u8> {
+        let numbers = [self.frame, self.runs, self.open];
+        numbers.iter().flat_map(|n| n.to_le_bytes()).chain(self.hash.0).collect()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self { frame: u64_at(bytes, 0)?, runs: u64_at(bytes, 8)?, open: u64_at(bytes, 16)?, hash: Digest(array(bytes, 24)?) })
+    }
+}
+
+fn key(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![prefix];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+/// Times in the order of their numbers, also before 1970.
+fn ordered(at: Millis) -> [u8; 8] {
+    ((at.0 as u64) ^ (1 << 63)).to_be_bytes()
+}
+
+fn encode(row: &IndexedRun) -> Vec<u8> {
+    let mut out = row.subject.0.to_vec();
+    out.extend_from_slice(&row.begun_at.0.to_le_bytes());
+    out.extend_from_slice(&row.last_frame.to_le_bytes());
+    out.extend_from_slice(&row.last_seq.to_le_bytes());
+    out.extend_from_slice(&[row.last_kind as u8, u8::from(row.open)]);
+    out
+}
+
+fn decode(run: RunId, bytes: &[u8]) -> Option<IndexedRun> {
+    Some(IndexedRun {
+        run,
+        subject: Key(array(bytes, 0)?),
+        begun_at: Millis(i64::from_le_bytes(array(bytes, 16)?)),
+        last_frame: u64_at(bytes, 24)?,
+        last_seq: u32_at(bytes, 32)?,
+        last_kind: Kind::from_number(*bytes.get(36)?)?,
+        open: *bytes.get(37)? == 1,
+    })
+}
+
+impl Store {
+    /// Opens the database, or makes one. sled may panic or hang in here.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if !found.is_dir() => return Err(io::Error::other("not a directory")),
+            Ok(_) => sweep(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE).use_compression(false);
+        let db = config.open().map_err(io::Error::other)?;
+        let meta = match db.get(META).map_err(io::Error::other)? {
+            None => Meta::default(),
+            Some(bytes) => Meta::decode(&bytes).ok_or_else(|| io::Error::other("no valid meta entry"))?,
+        };
+        Ok(Self { db, meta, rows: HashMap::new() })
+    }
+
+    /// The last frame it holds, and its hash; frame 0 if there is none.
+    pub(crate) fn applied(&self) -> Result<(u64, Digest), Broken> {
+        Ok((self.meta.frame, self.meta.hash))
+    }
+
+    /// Whether it holds nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.db.is_empty()
+    }
+
+    /// Whether as many keys are there as were put in.
+    pub(crate) fn is_whole(&self) -> bool {
+        let count = |prefix: u8| self.db.scan_prefix([prefix]).try_fold(0, |n, item| item.map(|_| n + 1));
+        let last = self.db.contains_key(key(FRAME, &[&self.meta.frame.to_be_bytes(), &[0, 0]]));
+        matches!(last, Ok(true))
+            && [RUN, SUBJECT, TIME].iter().all(|prefix| count(*prefix) == Ok(self.meta.runs))
+            && count(OPEN) == Ok(self.meta.open)
+    }
+
+    /// Takes in frames, all or none.
+    pub(crate) fn apply(&mut self, frames: &[Frame]) -> Result<(), Broken> {
+        let mut batch = sled::Batch::default();
+        let mut meta = self.meta;
+        let mut touched: HashMap<RunId, IndexedRun> = HashMap::new();
+        for frame in frames {
+            let records: Vec<u8> = frame.entries.iter().flat_map(|entry| entry.bytes()).copied().collect();
+            for (chunk, number) in records.chunks(CHUNK).zip(0_u16..) {
+                batch.insert(key(FRAME, &[&frame.number.to_be_bytes(), &number.to_be_bytes()]), chunk);
+            }
+            for entry in &frame.entries {
+                self.note(entry, frame.number, &mut touched, &mut meta, &mut batch)?;
+            }
+            (meta.frame, meta.hash) = (frame.number, frame.hash);
+        }
+        for (run, row) in &touched {
+            batch.insert(key(RUN, &[run.as_bytes()]), encode(row));
+        }
+        batch.insert(META, meta.encode());
+        self.db.apply_batch(batch)?;
+        self.meta = meta;
+        if self.rows.len() > REMEMBERED {
+            self.rows.clear();
+        }
+        self.rows.extend(touched.into_iter().filter(|(_, row)| row.open));
+        Ok(())
+    }
+
+    fn note(
+        &self,
+        entry: &Entry,
+        frame: u64,
+        touched: &mut HashMap<RunId, IndexedRun>,
+        meta: &mut Meta,
+        batch: &mut sled::Batch,
+    ) -> Result<(), Broken> {
+        let header = entry.header();
+        match header.latch {
+            Latch::Claim => batch.insert(key(CLAIM, &[&header.key.0]), header.run.as_bytes()),
+            Latch::Release => batch.remove(key(CLAIM, &[&header.key.0])),
+            Latch::Consume | Latch::Restore => {
+                let mut value = header.run.as_bytes().to_vec();
+                value.push(u8::from(header.latch == Latch::Restore));
+                batch.insert(key(EFFECT, &[&header.key.0]), value);
+            }
+            Latch::None | Latch::Block | Latch::Clear => {}
+        }
+        if header.run == RunId::JOURNAL {
+            return Ok(());
+        }
+        let known = match touched.get(&header.run) {
+            Some(row) => Some(*row),
+            None => self.row(header.run)?,
+        };
+        let begins = header.kind == Kind::Begun;
+        let mut row = known.unwrap_or(IndexedRun {
+            run: header.run,
+            subject: if begins { header.key } else { Key::NONE },
+            open: true,
+            begun_at: header.at,
+            last_seq: 0,
+            last_kind: header.kind,
+            last_frame: frame,
+        });
+        if known.is_none() {
+            (meta.runs, meta.open) = (meta.runs + 1, meta.open + 1);
+            batch.insert(key(SUBJECT, &[&row.subject.0, header.run.as_bytes()]), &[]);
+            batch.insert(key(TIME, &[&ordered(row.begun_at), header.run.as_bytes()]), &[]);
+            batch.insert(key(OPEN, &[header.run.as_bytes()]), &[]);
+        }
+        (row.last_seq, row.last_kind, row.last_frame) = (header.seq, header.kind, frame);
+        if header.kind == Kind::Closed && row.open {
+            row.open = false;
+            meta.open = meta.open.saturating_sub(1);
+            batch.remove(key(OPEN, &[header.run.as_bytes()]));
+        }
+        touched.insert(header.run, row);
+        Ok(())
+    }
+
+    fn row(&self, run: RunId) -> Result<Option<IndexedRun>, Broken> {
+        if let Some(row) = self.rows.get(&run) {
+            return Ok(Some(*row));
+        }
+        match self.db.get(key(RUN, &[run.as_bytes()]))? {
+            None => Ok(None),
+            Some(bytes) => decode(run, &bytes).ok_or(Broken).map(Some),
+        }
+    }
+
+    /// The runs that match, oldest first.
+    pub(crate) fn find(&self, query: Query) -> Result<Vec<IndexedRun>, Broken> {
+        let keys: Box<dyn Iterator<Item = sled::Result<sled::IVec>>> = match query {
+            Query::All => Box::new(self.db.scan_prefix([RUN]).keys()),
+            Query::Open => Box::new(self.db.scan_prefix([OPEN]).keys()),
+            Query::Subject(subject) => Box::new(self.db.scan_prefix(key(SUBJECT, &[&subject.0])).keys()),
+            Query::Begun(from, to) => {
+                Box::new(self.db.range(key(TIME, &[&ordered(from)])..key(TIME, &[&ordered(to)])).keys())
+            }
+        };
+        let mut runs = Vec::new();
+        for found in keys {
+            let found = found?;
+            let id = found.len().checked_sub(16).and_then(|at| array(&found, at)).ok_or(Broken)?;
+            // A key that leads to no run is a lie, and a lie is worse than no index.
+            runs.push(self.row(RunId::from_bytes(id))?.ok_or(Broken)?);
+        }
+        runs.sort_unstable_by_key(|row| row.run);
+        Ok(runs)
+    }
+
+    /// Lets go of the files. sled writes what it has; nobody counts on it.
+    pub(crate) fn close(self) {
+        drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(self))));
+    }
+}
+
+/// Removes half-written snapshots, which sled might take for whole ones.
+fn sweep(path: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -63,6 +63,8 @@ proptest! {
     #[test]
     fn no_altered_header_is_believed(chances in chances()) {
         let entries = history(&chances);
+        // A beginning alone, under another id, is the beginning of another run.
+        prop_assume!(entries.len() > 1);
         for (at, one) in entries.iter().enumerate() {
             for (what, changed) in altered(one) {
                 let mut other = entries.clone();

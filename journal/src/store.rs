@@ -59,7 +59,12 @@ impl Meta {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        Some(Self { frame: u64_at(bytes, 0)?, runs: u64_at(bytes, 8)?, open: u64_at(bytes, 16)?, hash: Digest(array(bytes, 24)?) })
+        Some(Self {
+            frame: u64_at(bytes, 0)?,
+            runs: u64_at(bytes, 8)?,
+            open: u64_at(bytes, 16)?,
+            hash: Digest(array(bytes, 24)?),
+        })
     }
 }
 

@@ -51,7 +51,11 @@ pub fn main() -> ExitCode {
                 continue;
             }
             let every = fault.is_none() || full;
+            let before = count.problems.len();
             branch(&sandbox, keep, *fault, every, full, &mut count);
+            for problem in &count.problems[before..] {
+                println!("crash: PROBLEM {problem}");
+            }
             println!(
                 "crash: original {}, fault {}: {} schedules so far, {} problems, {} s",
                 if keep { "kept" } else { "gone" },
@@ -61,9 +65,6 @@ pub fn main() -> ExitCode {
                 begun.elapsed().as_secs()
             );
         }
-    }
-    for problem in count.problems.iter().take(20) {
-        println!("crash: PROBLEM {problem}");
     }
     println!(
         "crash: {} kill points, {} second kills, {} lost, {} duplicate; {} s",

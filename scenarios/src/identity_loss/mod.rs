@@ -406,7 +406,7 @@ impl IdentityLoss {
             (Self::AskingSetAside(s), DENY) => s.give_up("an identity that the authority does not know is in the way"),
             (Self::AskingReprovision(s), APPROVE) => s.allowed().into(),
             (Self::AskingReprovision(s), DENY) => s.give_up("replacing the identity was not approved"),
-            (Self::AskingStuck(s), RETRY) => s.again(),
+            (Self::AskingStuck(s), RETRY) => s.again().into(),
             (Self::AskingStuck(s), DENY) => s.leave(),
             (state, choice) => return Err(Illegal::new(state.state(), choice)),
         })

@@ -103,16 +103,7 @@ states! {
     /// The evidence.
     Capturing { regained: Regained }
     /// Past the point of no return something does not come right; a person must look.
-    AskingStuck { stuck: Box<Stuck> }
-}
-
-/// Where a run past the point of no return goes on when a person says so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stuck {
-    /// What does not come right.
-    pub why: String,
-    /// The state to try again.
-    pub again: IdentityLoss,
+    AskingStuck { serial: String, why: String }
 }
 
 impl Observing {
@@ -608,12 +599,8 @@ impl StartingPaired {
     /// It does not; a person must look.
     #[must_use]
     pub fn stuck(self, why: String) -> AskingStuck {
-        stuck(self.case.clone(), why, IdentityLoss::StartingPaired(self))
+        AskingStuck { case: self.case, serial: self.serial, why }
     }
-}
-
-fn stuck(case: Case, why: String, again: IdentityLoss) -> AskingStuck {
-    AskingStuck { case, stuck: Box::new(Stuck { why, again }) }
 }
 
 macro_rules! regained {
@@ -628,7 +615,7 @@ macro_rules! regained {
             /// It does not come right; a person must look.
             #[must_use]
             pub fn stuck(self, why: impl Into<String>) -> AskingStuck {
-                stuck(self.case.clone(), why.into(), IdentityLoss::$name(self))
+                AskingStuck { case: self.case, serial: self.regained.serial, why: why.into() }
             }
         })+
     };
@@ -692,13 +679,13 @@ impl AskingStuck {
     /// What does not come right.
     #[must_use]
     pub fn why(&self) -> &str {
-        &self.stuck.why
+        &self.why
     }
 
-    /// Try the same state again.
+    /// Try again, from a workload that runs: the life that was watched may have ended with the host's.
     #[must_use]
-    pub fn again(self) -> IdentityLoss {
-        self.stuck.again
+    pub fn again(self) -> StartingPaired {
+        StartingPaired { case: self.case, serial: self.serial }
     }
 
     /// Leave it as it is.
@@ -710,7 +697,7 @@ impl AskingStuck {
             "the connector was paired and not validated"
         };
         self.case.residue(what);
-        let reason = format!("past the point of no return: {}", self.stuck.why);
+        let reason = format!("past the point of no return: {}", self.why);
         IdentityLoss::Closed(self.case.ending(Verdict::GivenUp, &reason, true))
     }
 }

@@ -57,7 +57,11 @@ fn latency(path: &Path, rounds: u64) -> Result<()> {
     }
     let (raw, blocking, task) = (p50(raws), p50(blocking), p50(tasks));
     let ratio = |d: Duration| d.as_secs_f64() / raw.as_secs_f64();
-    println!("latency p50: raw {raw:?}, blocking {blocking:?} ({:.2}), future {task:?} ({:.2})", ratio(blocking), ratio(task));
+    println!(
+        "latency p50: raw {raw:?}, blocking {blocking:?} ({:.2}), future {task:?} ({:.2})",
+        ratio(blocking),
+        ratio(task)
+    );
     Ok(())
 }
 
@@ -190,7 +194,11 @@ fn fill(path: &Path, runs: u64, len: u32) -> Result<()> {
             continue;
         }
         // Nobody waits for these one by one: the writer groups them.
-        drop(std::pin::pin!(log.append(entries)).as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())));
+        drop(
+            std::pin::pin!(log.append(entries))
+                .as_mut()
+                .poll(&mut std::task::Context::from_waker(std::task::Waker::noop())),
+        );
         if n % 1000 == 999 {
             log.append_blocking(closed_run(runs + n, 2))?;
         }

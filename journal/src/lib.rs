@@ -56,10 +56,10 @@ mod supply;
 mod survey;
 #[cfg_attr(loom, allow(dead_code, reason = "what uses it is not built for loom"))]
 mod sync;
-#[cfg(not(loom))]
-mod verify;
 #[cfg(all(not(loom), any(test, feature = "testing")))]
 pub mod testing;
+#[cfg(not(loom))]
+mod verify;
 
 #[cfg(not(loom))]
 pub use crate::{

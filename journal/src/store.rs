@@ -59,7 +59,12 @@ impl Meta {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        Some(Self { frame: u64_at(bytes, 0)?, runs: u64_at(bytes, 8)?, open: u64_at(bytes, 16)?, hash: Digest(array(bytes, 24)?) })
+        Some(Self {
+            frame: u64_at(bytes, 0)?,
+            runs: u64_at(bytes, 8)?,
+            open: u64_at(bytes, 16)?,
+            hash: Digest(array(bytes, 24)?),
+        })
     }
 }
 
@@ -156,7 +161,13 @@ impl Store {
         if self.rows.len() > REMEMBERED {
             self.rows.clear();
         }
-        self.rows.extend(touched.into_iter().filter(|(_, row)| row.open));
+        for (run, row) in touched {
+            if row.open {
+                self.rows.insert(run, row);
+            } else {
+                self.rows.remove(&run);
+            }
+        }
         Ok(())
     }
 

@@ -97,26 +97,28 @@ impl SummaryBuilder {
         let runs = &mut self.summary.runs;
         let offset = u32::try_from(offset).unwrap_or(u32::MAX);
         let known = self.last.filter(|(run, _)| *run == header.run).map(|(_, place)| place);
-        let place = known.unwrap_or_else(|| *self.places.entry(header.run).or_insert_with(|| {
-            runs.push(RunPart {
-                run: header.run,
-                subject: Key::NONE,
-                head: hash,
-                first_frame: frame,
-                last_frame: frame,
-                begun_at: Millis(0),
-                last_at: header.at,
-                first_seq: header.seq,
-                last_seq: header.seq,
-                kinds: 0,
-                first_offset: offset,
-                last_offset: offset,
-                last_kind: header.kind,
-                begins: false,
-                closes: false,
-            });
-            (runs.len() - 1) as u32
-        }));
+        let place = known.unwrap_or_else(|| {
+            *self.places.entry(header.run).or_insert_with(|| {
+                runs.push(RunPart {
+                    run: header.run,
+                    subject: Key::NONE,
+                    head: hash,
+                    first_frame: frame,
+                    last_frame: frame,
+                    begun_at: Millis(0),
+                    last_at: header.at,
+                    first_seq: header.seq,
+                    last_seq: header.seq,
+                    kinds: 0,
+                    first_offset: offset,
+                    last_offset: offset,
+                    last_kind: header.kind,
+                    begins: false,
+                    closes: false,
+                });
+                (runs.len() - 1) as u32
+            })
+        });
         self.last = Some((header.run, place));
         let Some(part) = runs.get_mut(place as usize) else { return };
         part.head = hash;

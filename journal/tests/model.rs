@@ -1,5 +1,6 @@
 //! Appends, reopenings and crashes in any order, beside a model that is a list.
 #![cfg(not(loom))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may say what must hold in the shortest words")]
 
 mod common;
 

@@ -49,7 +49,7 @@ impl Touched {
         let latched = || batch.iter().map(Entry::header).filter(|header| header.latch != Latch::None);
         let free = !self.everything
             && !self.runs.contains(&run)
-            && !(own && !self.runs.is_empty())
+            && (!own || self.runs.is_empty())
             && latched().all(|header| !self.keys.contains(&header.key));
         self.runs.insert(run);
         self.keys.extend(latched().map(|header| header.key));

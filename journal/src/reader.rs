@@ -220,6 +220,13 @@ impl Reader {
                         sealed.push(Damage { segment: number, offset: from, frame: 0, what: What::Frame });
                     }
                     self.gather_left(segment, run, &mut found)?;
+                    let last = found.last().map_or(0, |stored| stored.entry.header().seq);
+                    if part.is_some_and(|part| part.last_seq > last) {
+                        // Its summary says that there was more.
+                        return Err(
+                            Damage { segment: number, offset: from, frame: 0, what: What::RunChain(run) }.into()
+                        );
+                    }
                 }
                 (_, None) => {}
                 (_, Some(part)) => {

@@ -254,6 +254,8 @@ impl Scope {
                 let touched = |part: &&crate::summary::RunPart| {
                     lost.iter().any(|(first, last)| part.first_frame <= *last && part.last_frame >= *first)
                 };
+                // Frames after the last that it knows of stood in a segment that is gone.
+                self.all |= lost.iter().any(|(_, last)| *last > summary.last_frame);
                 // The journal's own records act by their latches, and those are in the summary.
                 for part in summary.runs.iter().filter(touched).filter(|part| part.run != RunId::JOURNAL) {
                     let subject = if part.begins { Some(part.subject) } else { known.get(&part.run).copied() };

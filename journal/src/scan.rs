@@ -102,10 +102,7 @@ impl<'a> Cursor<'a> {
             return true;
         }
         // A summary is written when every frame before it is durable: it must not stand after a torn one.
-        let rest = self.rest().get(1..).unwrap_or_default();
-        Summary::offset_in_trailer(trimmed(rest))
-            .and_then(|at| self.bytes.get(usize::try_from(at).ok()?..))
-            .is_some_and(|bytes| Summary::decode(bytes).is_some())
+        summary_at_end(self.bytes).is_some()
     }
 
     /// As [`Cursor::seek`], past whatever stands here.
@@ -128,6 +125,12 @@ impl<'a> Cursor<'a> {
         }
         false
     }
+}
+
+/// The summary that ends a segment, also where the space after it was not given back.
+pub(crate) fn summary_at_end(segment: &[u8]) -> Option<Summary> {
+    let at = usize::try_from(Summary::offset_in_trailer(trimmed(segment))?).ok()?;
+    Summary::decode(segment.get(at..)?).map(|(summary, _, _)| summary)
 }
 
 /// Without the zeros at the end; the trailer ends in none.

@@ -161,7 +161,13 @@ impl Store {
         if self.rows.len() > REMEMBERED {
             self.rows.clear();
         }
-        self.rows.extend(touched.into_iter().filter(|(_, row)| row.open));
+        for (run, row) in touched {
+            if row.open {
+                self.rows.insert(run, row);
+            } else {
+                self.rows.remove(&run);
+            }
+        }
         Ok(())
     }
 

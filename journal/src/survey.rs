@@ -151,9 +151,9 @@ impl Survey {
         match before.last() {
             None => Ok(self.acked == 0),
             Some(before) => {
-                let file = open(storage, before)?;
-                Ok(match read_summary(&*file, before)? {
-                    Some((summary, _, _)) => summary.last_frame >= self.acked,
+                read(storage, before, &mut bytes)?;
+                Ok(match scan::summary_at_end(&bytes) {
+                    Some(summary) => summary.last_frame >= self.acked,
                     None => before.condition != Condition::Sound,
                 })
             }

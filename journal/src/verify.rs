@@ -172,7 +172,7 @@ impl Verifier {
                         return;
                     }
                 }
-                tail => break tail,
+                tail @ (Tail::Zero | Tail::Summary(..)) => break tail,
             }
         };
         self.summary = match tail {

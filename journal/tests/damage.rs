@@ -1,5 +1,6 @@
 //! Every bit of a finished journal flipped, every file cut short or gone: told, or harmless, but never a silent change.
 #![cfg(not(loom))]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may say what must hold in the shortest words")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! The power goes at every operation, and what was not synced is kept, lost or torn: nothing acknowledged is lost.
 #![cfg(not(loom))]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may say what must hold in the shortest words")]
 
 mod common;
 
@@ -106,9 +107,13 @@ fn a_second_power_cut_while_opening_loses_nothing_either() {
     let all = batches();
     for cut in (0..=storage.len()).step_by(3) {
         let acked = acked_at.iter().filter(|at| **at <= cut).count();
-        let half = |op: usize, what: &Op| match what {
-            Op::Write { bytes, .. } if op + 1 == cut => Fate::Torn(bytes.len() / 2),
-            _ => Fate::Kept,
+        let half = |op: usize, what: &Op| {
+            if let Op::Write { bytes, .. } = what
+                && op + 1 == cut
+            {
+                return Fate::Torn(bytes.len() / 2);
+            }
+            Fate::Kept
         };
         let first = storage.power_cut(cut, half);
         let opened = open(&first).unwrap();

@@ -2,6 +2,15 @@
 //!
 //! The raw limit is the same writes of the same bytes, append and `fdatasync`, on a preallocated file. `--quick` counts and
 //! skips what takes long; no number of it is a judgement on speed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    unreachable_pub,
+    missing_docs,
+    reason = "a program for developers: what does not hold ends it, and nobody links against it"
+)]
 
 mod commits;
 mod idle;

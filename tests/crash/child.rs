@@ -86,6 +86,10 @@ async fn run(config: ConnectorConfig, secrets: Option<PathBuf>, state: &Path, fu
     let journal = FileJournal::open(state, &recover_journal::Host::read().unwrap(), Options::default()).unwrap();
     let scenario = recover_scenarios::find("identity-loss").unwrap();
     let open = journal.open_runs().first().copied();
+    if open.is_none() && journal.log().head().frame > 0 {
+        // The kill came after the closing commit: there is nothing to take up.
+        return Stop::Closed(recover_engine::Ending::new(Verdict::Recovered, "it was closed before"));
+    }
     let mut run = match open {
         Some((id, _)) => {
             let entries = journal.read(id).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Nothing in here reads a clock, a file, a socket or a source of randomness: they come in as arguments.
 
+mod charter;
 mod drive;
 mod effect;
 mod entry;
@@ -20,6 +21,7 @@ mod run;
 mod scenario;
 mod world;
 
+pub use charter::{Charter, charter, charter_digest};
 pub use drive::{DriveError, drive};
 pub use effect::{
     AtMostOnce, Doing, Effect, Event, Idempotent, OnlyIfAbsent, Outcome, Probe, Pure, Reason, Redo, RedoPolicy,
@@ -37,7 +39,7 @@ pub use json::Json;
 pub use ledger::{Conflict, Consumed, Ledger, OpenRun};
 pub use machine::{Entry as ScenarioEntry, Machine};
 pub use owner::{Admission, Owner, Start};
-pub use position::{Charter, IllegalRecord, Open, Phase, Position, charter, charter_digest};
+pub use position::{IllegalRecord, Open, Phase, Position};
 pub use record::{
     Answered, Asked, Attempt, Begun, CancelRequested, Evidence, Fenced, Intent, Noted, Record, Resolved, Resulted,
     Spent, Waiting,

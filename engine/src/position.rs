@@ -5,24 +5,14 @@
 
 use std::sync::Arc;
 
+use crate::charter::Charter;
 use crate::effect::{Reason, Redo};
 use crate::entry::{Header, Kind, Latch};
-use crate::graph::{Asks, Graph};
+use crate::graph::Asks;
 use crate::guard::{Breach, Guard, Tally};
 use crate::id::{Digest, Key, Millis, RunId};
-use crate::record::{Asked, Begun, Intent, Record, Resulted};
+use crate::record::{Asked, Intent, Record, Resulted};
 use crate::scenario::{Ending, Verdict};
-
-/// What a run was begun with, parsed once.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Charter {
-    /// The record.
-    pub begun: Begun,
-    /// Its graph.
-    pub graph: Arc<Graph>,
-    /// Its guards.
-    pub guards: Arc<[Guard]>,
-}
 
 /// An open intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +132,7 @@ pub enum IllegalRecord {
     Contradiction(String),
 }
 
-fn contradiction(what: impl Into<String>) -> IllegalRecord {
+pub(crate) fn contradiction(what: impl Into<String>) -> IllegalRecord {
     IllegalRecord::Contradiction(what.into())
 }
 
@@ -158,25 +148,6 @@ impl Phase {
             Self::Closed(_) => "closed",
         }
     }
-}
-
-/// Parses graph and guards of a run's first record.
-///
-/// # Errors
-/// If they are not graph and guards, or their digest is not theirs.
-pub fn charter(begun: Begun) -> Result<Charter, IllegalRecord> {
-    let graph: Graph = begun.graph.to().map_err(|e| contradiction(format!("its graph is not one: {e}")))?;
-    let guards: Vec<Guard> = begun.guards.to().map_err(|e| contradiction(format!("its guards are not: {e}")))?;
-    if begun.digest != charter_digest(&begun.scenario, begun.version, begun.graph.as_str(), begun.guards.as_str()) {
-        return Err(contradiction("its digest is not that of its graph and guards"));
-    }
-    Ok(Charter { begun, graph: Arc::new(graph), guards: guards.into() })
-}
-
-/// The digest over scenario, version, graph and guards that a run carries.
-#[must_use]
-pub fn charter_digest(scenario: &str, version: u16, graph: &str, guards: &str) -> Digest {
-    Digest::of(format!("{scenario}\n{version}\n{graph}\n{guards}").as_bytes())
 }
 
 impl Position {

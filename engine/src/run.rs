@@ -10,13 +10,14 @@ mod told;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::charter::Charter;
 use crate::effect::{Doing, Reason, Told};
 use crate::entry::{BadEntry, Entry, Header};
 use crate::id::{Key, Millis, RunId};
 use crate::json::Json;
 use crate::ledger::Consumed;
 use crate::machine::Machine;
-use crate::position::{Charter, IllegalRecord, Phase, Position};
+use crate::position::{IllegalRecord, Phase, Position};
 use crate::record::{Asked, Intent, Record, Waiting};
 use crate::scenario::{Ending, Illegal, Input, Next, Question, Verdict};
 use crate::world::{Act, Request, Unwilling};

@@ -1,0 +1,149 @@
+//! The doors past the point of no return: forward, or to a person.
+
+use recover_engine::Verdict;
+use recover_steps::{Instance, Token};
+
+use super::super::IdentityLoss;
+use super::super::case::Regained;
+#[allow(clippy::wildcard_imports, reason = "every state of this machine, and nothing else, is in there")]
+use super::*;
+
+impl Withdrawing {
+    /// The token.
+    #[must_use]
+    pub const fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// It is nowhere any more.
+    #[must_use]
+    pub fn withdrawn(self) -> IdentityLoss {
+        match self.instance {
+            Some(instance) => IdentityLoss::AwaitingPaired(AwaitingPaired {
+                case: self.case,
+                regained: Regained { serial: self.serial, instance },
+            }),
+            None => IdentityLoss::StartingPaired(StartingPaired { case: self.case, serial: self.serial }),
+        }
+    }
+
+    /// A file may still hold its secret. It is consumed, so that is untidy and not dangerous.
+    #[must_use]
+    pub fn failed(mut self, reason: &str) -> IdentityLoss {
+        self.case.residue(format!("the consumed token's file could not be removed: {reason}"));
+        self.withdrawn()
+    }
+}
+
+impl StartingPaired {
+    /// It runs.
+    #[must_use]
+    pub fn started(self, instance: Instance) -> AwaitingPaired {
+        AwaitingPaired { case: self.case, regained: Regained { serial: self.serial, instance } }
+    }
+
+    /// It does not; a person must look.
+    #[must_use]
+    pub fn stuck(self, why: String) -> AskingStuck {
+        AskingStuck { case: self.case, serial: self.serial, why }
+    }
+}
+
+macro_rules! regained {
+    ($($name:ident),+) => {
+        $(impl $name {
+            /// The identity.
+            #[must_use]
+            pub fn serial(&self) -> &str { &self.regained.serial }
+            /// The life of the workload that is to show it.
+            #[must_use]
+            pub const fn instance(&self) -> &Instance { &self.regained.instance }
+            /// It does not come right; a person must look.
+            #[must_use]
+            pub fn stuck(self, why: impl Into<String>) -> AskingStuck {
+                AskingStuck { case: self.case, serial: self.regained.serial, why: why.into() }
+            }
+        })+
+    };
+}
+regained!(AwaitingPaired, Restarting, AwaitingRestart, Validating, Capturing);
+
+impl AwaitingPaired {
+    /// It is online.
+    #[must_use]
+    pub fn online(self) -> Restarting {
+        Restarting { case: self.case, regained: self.regained }
+    }
+}
+
+impl Restarting {
+    /// Another life runs.
+    #[must_use]
+    pub fn restarted(self, instance: Instance) -> AwaitingRestart {
+        AwaitingRestart { case: self.case, regained: Regained { instance, ..self.regained } }
+    }
+}
+
+impl AwaitingRestart {
+    /// It is back.
+    #[must_use]
+    pub fn online(self) -> Validating {
+        Validating { case: self.case, regained: self.regained }
+    }
+}
+
+impl Validating {
+    /// All of it holds.
+    #[must_use]
+    pub fn validated(self) -> Capturing {
+        Capturing { case: self.case, regained: self.regained }
+    }
+}
+
+impl Capturing {
+    /// The run is over.
+    #[must_use]
+    pub fn captured(self) -> IdentityLoss {
+        let way = if self.case.reattached {
+            "the original storage was reattached and the connector came back with its identity"
+        } else {
+            "the connector was paired once and reconnects with its new identity"
+        };
+        let reason = format!("{way} {}; a restart without a token was validated", self.regained.serial);
+        IdentityLoss::Closed(self.case.ending(Verdict::Recovered, &reason, true))
+    }
+
+    /// It is recovered, and the evidence could not be captured.
+    #[must_use]
+    pub fn without_evidence(mut self, reason: &str) -> IdentityLoss {
+        self.case.residue(format!("the closing evidence could not be captured: {reason}"));
+        self.captured()
+    }
+}
+
+impl AskingStuck {
+    /// What does not come right.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Try again, from a workload that runs: the life that was watched may have ended with the host's.
+    #[must_use]
+    pub fn again(self) -> StartingPaired {
+        StartingPaired { case: self.case, serial: self.serial }
+    }
+
+    /// Leave it as it is.
+    #[must_use]
+    pub fn leave(mut self) -> IdentityLoss {
+        let what = if self.case.reattached {
+            "the original storage is reattached and not validated"
+        } else {
+            "the connector was paired and not validated"
+        };
+        self.case.residue(what);
+        let reason = format!("past the point of no return: {}", self.why);
+        IdentityLoss::Closed(self.case.ending(Verdict::GivenUp, &reason, true))
+    }
+}

@@ -187,6 +187,13 @@ mod loom_tests {
     use loom::future::block_on;
     use loom::thread;
 
+    /// Every schedule with up to three preemptions: more take too long.
+    fn explore(model: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
     fn writer(queue: &Queue<(u8, Promise<u8>)>) -> Vec<u8> {
         let (mut all, mut seen) = (Vec::new(), Vec::new());
         while queue.take(&mut all) {
@@ -200,7 +207,7 @@ mod loom_tests {
 
     #[test]
     fn loom_no_wake_up_is_lost_and_nothing_is_taken_twice() {
-        loom::model(|| {
+        explore(|| {
             let queue = Arc::new(Queue::new());
             let appenders: Vec<_> = (0..2)
                 .map(|item| {
@@ -226,7 +233,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_task_is_woken() {
-        loom::model(|| {
+        explore(|| {
             let queue = Arc::new(Queue::new());
             let at_work = Arc::clone(&queue);
             let writer = thread::spawn(move || writer(&at_work));
@@ -240,7 +247,7 @@ mod loom_tests {
 
     #[test]
     fn loom_close_while_the_writer_waits_ends_it_and_strands_nobody() {
-        loom::model(|| {
+        explore(|| {
             let queue = Arc::new(Queue::new());
             let pushing = Arc::clone(&queue);
             let appender = thread::spawn(move || {
@@ -259,7 +266,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_ticket_dropped_before_its_answer_harms_nobody() {
-        loom::model(|| {
+        explore(|| {
             let (first, ticket) = promise::<u8>();
             let writer = thread::spawn(move || first.keep(1));
             drop(ticket);

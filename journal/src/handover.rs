@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::sync::{Arc, Condvar, Mutex, lock, spin, wait};
+use crate::sync::{Arc, Condvar, Mutex, lock, wait};
 
 /// What waits for the writer. Many push, one takes.
 #[derive(Debug)]
@@ -42,9 +42,6 @@ impl<T> Queue<T> {
 
     /// Moves everything that waits to the end of `into`, and waits if there is nothing. False when closed and empty.
     pub(crate) fn take(&self, into: &mut Vec<T>) -> bool {
-        if spin(|| self.take_now(into).then_some(())).is_some() {
-            return true;
-        }
         let mut inbox = lock(&self.inbox);
         loop {
             if !inbox.items.is_empty() {
@@ -117,13 +114,6 @@ impl<R> Slot<R> {
             State::Open | State::Done(_) => {}
         }
     }
-
-    fn try_take(&self) -> Option<Option<R>> {
-        match &mut *lock(&self.state) {
-            State::Done(answer) => Some(answer.take()),
-            State::Open | State::Polled(_) | State::Blocked => None,
-        }
-    }
 }
 
 impl<R> Promise<R> {
@@ -146,9 +136,6 @@ impl<R> Drop for Promise<R> {
 impl<R> Ticket<R> {
     /// Blocks until there is an answer; none if the promise was dropped.
     pub(crate) fn wait(self) -> Option<R> {
-        if let Some(answer) = spin(|| self.0.try_take()) {
-            return answer;
-        }
         let mut state = lock(&self.0.state);
         loop {
             if let State::Done(answer) = &mut *state {

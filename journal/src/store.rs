@@ -117,7 +117,12 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE).use_compression(false).segment_size(SEGMENT);
+        let config = sled::Config::new()
+            .path(path)
+            .flush_every_ms(None)
+            .cache_capacity(CACHE)
+            .use_compression(false)
+            .segment_size(SEGMENT);
         let db = config.open().map_err(io::Error::other)?;
         let meta = match db.get(META).map_err(io::Error::other)? {
             None => Meta::default(),

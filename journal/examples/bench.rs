@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use recover_engine::{Journal, Kind, Latch, RunId};
+use recover_engine::{Journal, Kind, Latch, Millis, RunId};
 use recover_journal::testing::contract::block_on;
 use recover_journal::testing::entries::{Script, closed_run, id, subject};
-use recover_journal::{CommitLog, DiskStorage, Options, Reader};
+use recover_journal::{Author, CommitLog, DiskStorage, FileJournal, Host, Options, Query, Reader};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -226,12 +226,36 @@ fn reading(path: &Path, run: RunId) -> Result<()> {
     let at = Instant::now();
     let entries = reader.run(run)?;
     timed(&format!("run ({} records)", entries.len()), at);
+    let at = Instant::now();
+    let report = reader.verify()?;
+    let rate = report.records as f64 / at.elapsed().as_secs_f64();
+    timed(&format!("verify ({} records, {rate:.0}/s, {} damaged places)", report.records, report.damage.len()), at);
+    Ok(())
+}
+
+/// Opens a log with its index, made anew or as it is.
+fn index(path: &Path, anew: bool) -> Result<()> {
+    if anew {
+        drop(std::fs::remove_dir_all(path.join("index")));
+    }
+    let host = Host { machine: "bench".into(), boot: "bench".into() };
+    let author = Author { actor: "{}", at: Millis(0) };
+    let at = Instant::now();
+    let journal = FileJournal::adopt(path, &host, Options::default(), author, "bench")?;
+    println!("  open for writing: {:?}, {}", at.elapsed(), rss());
+    let done = journal.index().is_some_and(|index| index.wait(Duration::from_secs(300)));
+    let stats = journal.stats()?;
+    let rate = stats.records as f64 / at.elapsed().as_secs_f64();
+    println!("  index of {} records: {done}, {rate:.0} records/s, {}, {:?}", stats.records, rss(), stats.index);
+    let at = Instant::now();
+    let open = journal.index().map(|index| index.lookup(Query::Open));
+    println!("  lookup: {:?} in {:?}", open.map(|open| open.map(|open| open.len())), at.elapsed());
     Ok(())
 }
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let usage = "bench latency|threads|tasks|fill|read DIR [N] [LEN]";
+    let usage = "bench latency|threads|tasks|fill|read|index DIR [N] [LEN]";
     let (what, dir) = args.next().zip(args.next()).ok_or(usage)?;
     let path = Path::new(&dir);
     std::fs::create_dir_all(path)?;
@@ -241,6 +265,8 @@ fn main() -> Result<()> {
         "threads" => throughput(path, number(100), u32::try_from(number(5000))?),
         "tasks" => tasks(path, number(100), u32::try_from(number(5000))?),
         "fill" => fill(path, number(100_000), u32::try_from(number(10))?),
+        "index" => index(path, true),
+        "reopen" => index(path, false),
         "read" => reading(path, id(number(0))),
         _ => Err(usage.into()),
     }

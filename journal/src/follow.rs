@@ -69,19 +69,23 @@ impl Follower {
     /// If the log is damaged there or cannot be read.
     pub fn poll(&mut self, last: u64) -> Result<Vec<Frame>, ReadError> {
         let mut frames = Vec::new();
+        let mut looked = false;
         loop {
             if self.at.is_none() {
                 self.at = stable(|| self.locate())?;
             }
             let Some(place) = self.at.as_mut() else { return Ok(frames) };
-            let ended = Self::read(place, &mut self.buffer, &mut self.next, last, &mut frames)?;
+            Self::read(place, &mut self.buffer, &mut self.next, last, &mut frames)?;
             if !frames.is_empty() || self.next > last {
                 return Ok(frames);
             }
             // Nothing more here: either nothing has come, or it goes on in the next segment.
-            match stable(|| self.after_end(ended))? {
-                Some(place) => self.at = Some(place),
-                None => return Ok(frames),
+            match stable(|| self.after_end()) {
+                Ok(Some(place)) => self.at = Some(place),
+                Ok(None) => return Ok(frames),
+                // What is missed may have come after it was looked for, and before the next segment was.
+                Err(ReadError::Damage(_)) if !looked => looked = true,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -109,7 +113,7 @@ impl Follower {
         next: &mut u64,
         last: u64,
         frames: &mut Vec<Frame>,
-    ) -> Result<u64, ReadError> {
+    ) -> Result<(), ReadError> {
         let number = place.segment.file.number;
         let failed = || Failed::to(format!("read {}", place.segment.file.path()));
         let mut want = READ;
@@ -121,7 +125,7 @@ impl Follower {
             let mut any = false;
             while let Ok(view) = FrameView::decode(rest) {
                 if view.number > last {
-                    return Ok(view.number);
+                    return Ok(());
                 }
                 if view.number >= *next {
                     let mut entries = Vec::new();
@@ -146,19 +150,19 @@ impl Follower {
                 rest = rest.get(view.bytes.len()..).unwrap_or_default();
             }
             if !frames.is_empty() {
-                return Ok(*next);
+                return Ok(());
             }
             match FrameView::len_of(rest) {
                 // A frame longer than what was read.
                 Some(len) if !any && len > want => want = len,
                 _ if any => want = READ,
-                _ => return Ok(*next),
+                _ => return Ok(()),
             }
         }
     }
 
     /// Where it goes on after a place that gives no more frames; none if nothing has come yet.
-    fn after_end(&self, _next: u64) -> Result<Option<Place>, ReadError> {
+    fn after_end(&self) -> Result<Option<Place>, ReadError> {
         let Some(place) = &self.at else { return Ok(None) };
         let survey = Survey::of(&*self.storage)?;
         let number = place.segment.file.number;

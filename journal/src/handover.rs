@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::sync::{Arc, Condvar, Mutex, lock, spin, wait};
+use crate::sync::{Arc, Condvar, Mutex, lock, wait};
 
 /// What waits for the writer. Many push, one takes.
 #[derive(Debug)]
@@ -42,9 +42,6 @@ impl<T> Queue<T> {
 
     /// Moves everything that waits to the end of `into`, and waits if there is nothing. False when closed and empty.
     pub(crate) fn take(&self, into: &mut Vec<T>) -> bool {
-        if spin(|| self.take_now(into).then_some(())).is_some() {
-            return true;
-        }
         let mut inbox = lock(&self.inbox);
         loop {
             if !inbox.items.is_empty() {
@@ -117,13 +114,6 @@ impl<R> Slot<R> {
             State::Open | State::Done(_) => {}
         }
     }
-
-    fn try_take(&self) -> Option<Option<R>> {
-        match &mut *lock(&self.state) {
-            State::Done(answer) => Some(answer.take()),
-            State::Open | State::Polled(_) | State::Blocked => None,
-        }
-    }
 }
 
 impl<R> Promise<R> {
@@ -146,9 +136,6 @@ impl<R> Drop for Promise<R> {
 impl<R> Ticket<R> {
     /// Blocks until there is an answer; none if the promise was dropped.
     pub(crate) fn wait(self) -> Option<R> {
-        if let Some(answer) = spin(|| self.0.try_take()) {
-            return answer;
-        }
         let mut state = lock(&self.0.state);
         loop {
             if let State::Done(answer) = &mut *state {
@@ -187,6 +174,13 @@ mod loom_tests {
     use loom::future::block_on;
     use loom::thread;
 
+    /// Every schedule with up to three preemptions: more take too long.
+    fn explore(model: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
     fn writer(queue: &Queue<(u8, Promise<u8>)>) -> Vec<u8> {
         let (mut all, mut seen) = (Vec::new(), Vec::new());
         while queue.take(&mut all) {
@@ -200,7 +194,7 @@ mod loom_tests {
 
     #[test]
     fn loom_no_wake_up_is_lost_and_nothing_is_taken_twice() {
-        loom::model(|| {
+        explore(|| {
             let queue = Arc::new(Queue::new());
             let appenders: Vec<_> = (0..2)
                 .map(|item| {
@@ -226,7 +220,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_task_is_woken() {
-        loom::model(|| {
+        explore(|| {
             let queue = Arc::new(Queue::new());
             let at_work = Arc::clone(&queue);
             let writer = thread::spawn(move || writer(&at_work));
@@ -240,7 +234,7 @@ mod loom_tests {
 
     #[test]
     fn loom_close_while_the_writer_waits_ends_it_and_strands_nobody() {
-        loom::model(|| {
+        explore(|| {
             let queue = Arc::new(Queue::new());
             let pushing = Arc::clone(&queue);
             let appender = thread::spawn(move || {
@@ -259,7 +253,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_ticket_dropped_before_its_answer_harms_nobody() {
-        loom::model(|| {
+        explore(|| {
             let (first, ticket) = promise::<u8>();
             let writer = thread::spawn(move || first.keep(1));
             drop(ticket);

@@ -344,3 +344,47 @@ impl Keeper {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::entries::run;
+    use crate::testing::sim::{Fault, SimStorage};
+    use crate::{CommitLog, Options};
+
+    #[test]
+    fn a_frame_that_is_visible_and_not_acknowledged_is_not_in_the_index() {
+        let storage = SimStorage::new();
+        let log = CommitLog::open_inline(Arc::new(storage.clone()), Options { segment_len: 1 << 16 }).unwrap();
+        log.append_blocking(run(1, 1)).unwrap();
+        // The frame is written, its sync fails: whoever reads the file sees it.
+        storage.fail(1, Fault::Errno(5), true);
+        assert!(log.append_blocking(run(2, 1)).is_err());
+        assert_eq!(log.reader().runs().unwrap().runs.len(), 2);
+        // As the writer's end would end the index too, it follows a progress of its own.
+        let progress = Arc::new(Progress::default());
+        progress.set(log.head());
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::start(dir.path(), log.reader(), Arc::clone(&progress)).unwrap();
+        assert!(index.wait(OPEN_LIMIT));
+        assert_eq!(index.lookup(Query::All).unwrap().len(), 1);
+        assert_eq!(index.stats().applied, 1);
+    }
+
+    #[test]
+    fn the_writer_does_not_wait_for_an_index_that_is_stuck() {
+        let dir = tempfile::tempdir().unwrap();
+        // Whatever opens this first waits for a writer that never comes.
+        std::fs::create_dir(dir.path().join(FOLDER)).unwrap();
+        let fifo = dir.path().join(FOLDER).join("conf");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let log = CommitLog::open(Arc::new(SimStorage::new()), Options { segment_len: 1 << 16 }).unwrap();
+        let index = Index::start(dir.path(), log.reader(), log.progress()).unwrap();
+        for n in 0..100 {
+            log.append_blocking(run(n, 1)).unwrap();
+        }
+        assert!(matches!(index.lookup(Query::All), Err(NoIndex::Behind { .. })));
+        // Lets the opener go.
+        drop(std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap());
+    }
+}

@@ -11,9 +11,15 @@ use crate::follow::Frame;
 use crate::index::{IndexedRun, Query};
 
 /// A longer value would go to a file of its own, which sled does not look after well. Bytes.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 8 << 10;
 /// How much sled may keep in memory. Bytes.
-const CACHE: u64 = 8 << 20;
+const CACHE: u64 = 2 << 20;
+/// After how much sled is made to write out what it has, which it otherwise keeps in memory. Bytes.
+const WRITE_OUT: usize = 4 << 20;
+/// What a record's keys count for in that. Bytes.
+const KEY_COST: usize = 512;
+/// The unit of its file. Bytes.
+const SEGMENT: usize = 128 << 10;
 /// How many runs are remembered between two frames.
 const REMEMBERED: usize = 4096;
 
@@ -41,6 +47,8 @@ pub(crate) struct Store {
     db: sled::Db,
     meta: Meta,
     rows: HashMap<RunId, IndexedRun>,
+    /// How much was put in since it was last made to write.
+    unwritten: usize,
 }
 
 /// What the database says of itself. Written with every change, so that a part of it is noticed.
@@ -109,13 +117,18 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE).use_compression(false);
+        let config = sled::Config::new()
+            .path(path)
+            .flush_every_ms(None)
+            .cache_capacity(CACHE)
+            .use_compression(false)
+            .segment_size(SEGMENT);
         let db = config.open().map_err(io::Error::other)?;
         let meta = match db.get(META).map_err(io::Error::other)? {
             None => Meta::default(),
             Some(bytes) => Meta::decode(&bytes).ok_or_else(|| io::Error::other("no valid meta entry"))?,
         };
-        Ok(Self { db, meta, rows: HashMap::new() })
+        Ok(Self { db, meta, rows: HashMap::new(), unwritten: 0 })
     }
 
     /// The last frame it holds, and its hash; frame 0 if there is none.
@@ -147,6 +160,8 @@ impl Store {
             for (chunk, number) in records.chunks(CHUNK).zip(0_u16..) {
                 batch.insert(key(FRAME, &[&frame.number.to_be_bytes(), &number.to_be_bytes()]), chunk);
             }
+            // A key costs sled much more than its bytes.
+            self.unwritten += records.len() + frame.entries.len() * KEY_COST;
             for entry in &frame.entries {
                 self.note(entry, frame.number, &mut touched, &mut meta, &mut batch)?;
             }
@@ -157,6 +172,11 @@ impl Store {
         }
         batch.insert(META, meta.encode());
         self.db.apply_batch(batch)?;
+        if self.unwritten > WRITE_OUT {
+            // For the sake of memory alone: nobody counts on what sled calls durable.
+            self.db.flush()?;
+            self.unwritten = 0;
+        }
         self.meta = meta;
         if self.rows.len() > REMEMBERED {
             self.rows.clear();

@@ -296,6 +296,7 @@ pub fn together(dir: &Path, rounds: u64) -> Row {
         commits += lengths.iter().map(|run| run.len() as u64).sum::<u64>();
         limit.push(raw.appends(&groups));
     }
+    eprintln!("frames {} commits {commits} ours {:?} raw {:?}", journal.log().head().frame, ours, limit);
     let ratio = ratio(&ours, &limit);
     let per_s = commits as f64 / ours.iter().sum::<Duration>().as_secs_f64();
     Row {

@@ -25,27 +25,41 @@ impl<T> Queue<T> {
         Self { inbox: Mutex::new(Inbox { items: Vec::new(), closed: false, asleep: false }), ready: Condvar::new() }
     }
 
-    /// Adds an item; gives it back if the queue is closed.
+    /// Adds an item and wakes the writer thread; gives it back if the queue is closed.
     pub(crate) fn push(&self, item: T) -> Result<(), T> {
+        self.leave(item)?;
+        self.nudge();
+        Ok(())
+    }
+
+    /// Adds an item for whoever writes next, and wakes nobody: the caller then calls [`lead`] or [`Queue::nudge`].
+    pub(crate) fn leave(&self, item: T) -> Result<(), T> {
         let mut inbox = lock(&self.inbox);
         if inbox.closed {
             return Err(item);
         }
         inbox.items.push(item);
-        let wake = std::mem::take(&mut inbox.asleep);
-        drop(inbox);
-        if wake {
-            self.ready.notify_one();
-        }
         Ok(())
     }
 
-    /// Moves everything that waits to the end of `into`, and waits if there is nothing. False when closed and empty.
-    pub(crate) fn take(&self, into: &mut Vec<T>) -> bool {
+    /// Wakes the writer thread if it sleeps.
+    pub(crate) fn nudge(&self) {
+        let wake = std::mem::take(&mut lock(&self.inbox).asleep);
+        if wake {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.inbox).items.is_empty()
+    }
+
+    /// Waits until there is something to take. False when closed and empty.
+    pub(crate) fn wait(&self) -> bool {
         let mut inbox = lock(&self.inbox);
         loop {
             if !inbox.items.is_empty() {
-                into.append(&mut inbox.items);
                 return true;
             }
             if inbox.closed {
@@ -70,6 +84,15 @@ impl<T> Queue<T> {
         inbox.asleep = false;
         drop(inbox);
         self.ready.notify_one();
+    }
+}
+
+/// Lets the caller write what waits, unless somebody is at it: who gives the pen back looks again, so nothing that was left
+/// before the caller found the pen taken stays behind. `write` empties the queue.
+pub(crate) fn lead<T, P>(queue: &Queue<T>, pen: &Mutex<P>, mut write: impl FnMut(&mut P)) {
+    while !queue.is_empty() {
+        let Ok(mut held) = pen.try_lock() else { return };
+        write(&mut held);
     }
 }
 
@@ -134,6 +157,11 @@ impl<R> Drop for Promise<R> {
 }
 
 impl<R> Ticket<R> {
+    /// Whether there is an answer already.
+    pub(crate) fn is_answered(&self) -> bool {
+        matches!(*lock(&self.0.state), State::Done(_))
+    }
+
     /// Blocks until there is an answer; none if the promise was dropped.
     pub(crate) fn wait(self) -> Option<R> {
         let mut state = lock(&self.0.state);
@@ -183,7 +211,8 @@ mod loom_tests {
 
     fn writer(queue: &Queue<(u8, Promise<u8>)>) -> Vec<u8> {
         let (mut all, mut seen) = (Vec::new(), Vec::new());
-        while queue.take(&mut all) {
+        while queue.wait() {
+            queue.take_now(&mut all);
             for (item, promise) in all.drain(..) {
                 seen.push(item);
                 promise.keep(item + 100);
@@ -213,6 +242,38 @@ mod loom_tests {
             }
             queue.close();
             let mut seen = writer.join().unwrap();
+            seen.sort_unstable();
+            assert_eq!(seen, [0, 1]);
+        });
+    }
+
+    #[test]
+    fn loom_what_is_left_while_another_has_the_pen_is_written_by_one_of_them() {
+        explore(|| {
+            let shared = Arc::new((Queue::new(), Mutex::new(Vec::new())));
+            let appenders: Vec<_> = (0..2)
+                .map(|item| {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || {
+                        let (queue, pen) = &*shared;
+                        let (promise, ticket) = promise();
+                        assert!(queue.leave((item, promise)).is_ok());
+                        lead(queue, pen, |seen: &mut Vec<u8>| {
+                            let mut all = Vec::new();
+                            queue.take_now(&mut all);
+                            for (item, promise) in all {
+                                seen.push(item);
+                                promise.keep(item + 100);
+                            }
+                        });
+                        assert_eq!(ticket.wait(), Some(item + 100));
+                    })
+                })
+                .collect();
+            for appender in appenders {
+                appender.join().unwrap();
+            }
+            let mut seen = lock(&shared.1).clone();
             seen.sort_unstable();
             assert_eq!(seen, [0, 1]);
         });

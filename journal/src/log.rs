@@ -1,8 +1,12 @@
-//! The commit log open for writing: one writer thread, group commit, and the ledger that admits what it writes.
+//! The commit log open for writing: group commit, and the ledger that admits what is written.
+//!
+//! One writes at a time: whoever has the pen. That is the writer thread for those who block, and for tasks the first of them
+//! that finds it free: what all of them left by then goes into one frame, and no thread has to be woken for it.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Poll;
 use std::thread::JoinHandle;
 
 use recover_engine::{BadEntry, Consumed, Entry, Journal, JournalError, Key, Ledger, OpenRun, Receipt, RunId};
@@ -10,7 +14,7 @@ use recover_engine::{BadEntry, Consumed, Entry, Journal, JournalError, Key, Ledg
 use crate::admission::{Touched, admit};
 use crate::core::{Core, room};
 use crate::error::{Failed, OpenError, ReadError};
-use crate::handover::{Promise, Queue, Ticket, promise};
+use crate::handover::{Promise, Queue, Ticket, lead, promise};
 use crate::open::{self, Found, Purpose};
 use crate::progress::Progress;
 use crate::reader::Reader;
@@ -45,6 +49,7 @@ struct Request {
 /// What the writer thread, the appenders and the index share.
 pub(crate) struct Shared {
     queue: Queue<Request>,
+    pen: Mutex<Writer>,
     ledger: RwLock<Ledger>,
     poisoned: OnceLock<String>,
     pub(crate) progress: Arc<Progress>,
@@ -109,25 +114,35 @@ impl CommitLog {
     }
 
     fn start(storage: Arc<dyn Storage>, segment_len: u64, core: Core, found: Found) -> io::Result<Self> {
+        let batch_max = room(segment_len);
+        let (place, head) = (core.place().0, core.head());
         let shared = Arc::new(Shared {
             queue: Queue::new(),
+            pen: Mutex::new(Writer {
+                core,
+                group_max: GROUP_LEN_MAX.min(batch_max),
+                waiting: Vec::new(),
+                group: Vec::new(),
+                touched: Touched::default(),
+            }),
             ledger: RwLock::new(found.ledger),
             poisoned: OnceLock::new(),
             progress: Arc::default(),
             counts: Counts::default(),
         });
         shared.counts.records.store(found.records, Ordering::Relaxed);
-        shared.counts.segment.store(core.place().0, Ordering::Relaxed);
-        shared.progress.set(core.head());
+        shared.counts.segment.store(place, Ordering::Relaxed);
+        shared.progress.set(head);
         let at_work = Arc::clone(&shared);
-        let batch_max = room(segment_len);
-        let writer = std::thread::Builder::new()
-            .name("recover-journal".into())
-            .spawn(move || Writer { shared: at_work, core, group_max: GROUP_LEN_MAX.min(batch_max) }.run())?;
+        let writer = std::thread::Builder::new().name("recover-journal".into()).spawn(move || at_work.write_on())?;
         Ok(Self { shared, storage, batch_max, writer: Some(writer) })
     }
 
-    fn submit(&self, batch: Vec<Entry>) -> Result<Ticket<Answer>, JournalError> {
+    fn submit(
+        &self,
+        batch: Vec<Entry>,
+        give: impl FnOnce(&Queue<Request>, Request) -> Result<(), Request>,
+    ) -> Result<Ticket<Answer>, JournalError> {
         if let Some(why) = self.shared.poisoned.get() {
             return Err(JournalError::Poisoned(why.clone()));
         }
@@ -135,7 +150,7 @@ impl CommitLog {
             return Err(BadEntry::Lengths.into());
         }
         let (promise, ticket) = promise();
-        match self.shared.queue.push(Request { batch, promise }) {
+        match give(&self.shared.queue, Request { batch, promise }) {
             Ok(()) => Ok(ticket),
             Err(_) => Err(self.shared.ended()),
         }
@@ -146,7 +161,7 @@ impl CommitLog {
     /// # Errors
     /// As [`Journal::append`].
     pub fn append_blocking(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
-        self.submit(batch)?.wait().unwrap_or_else(|| Err(self.shared.ended()))
+        self.submit(batch, Queue::push)?.wait().unwrap_or_else(|| Err(self.shared.ended()))
     }
 
     /// The last acknowledged frame and its hash; frame 0 if there is none.
@@ -211,7 +226,24 @@ impl Drop for CommitLog {
 
 impl Journal for CommitLog {
     async fn append(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
-        match self.submit(batch)?.await {
+        let ticket = self.submit(batch, Queue::leave)?;
+        let left = Left(&self.shared);
+        // Whoever else is about to append in this turn of the executor gets into the same frame.
+        let mut turn = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut turn, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        // One that was written meanwhile leaves what others have left since to be gathered.
+        if !ticket.is_answered() {
+            lead(&self.shared.queue, &self.shared.pen, |writer| writer.write_all(&self.shared));
+        }
+        std::mem::forget(left);
+        match ticket.await {
             Some(answer) => answer,
             None => Err(self.shared.ended()),
         }
@@ -254,98 +286,125 @@ impl Shared {
     }
 }
 
-/// The writer thread. If it ends by a panic, the guard in `run` poisons the journal.
-struct Writer {
-    shared: Arc<Shared>,
-    core: Core,
-    group_max: usize,
+/// A batch that was left for whoever writes next. If its task is dropped before it could write, the thread does.
+struct Left<'a>(&'a Shared);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.0.queue.nudge();
+    }
 }
 
-/// Poisons the journal when the writer ends otherwise than by being closed.
+/// Poisons the journal if whoever had the pen panicked.
 struct Watch<'a>(&'a Shared);
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.poisoned.get_or_init(|| "the writer thread panicked".into());
+            self.0.poisoned.get_or_init(|| "the writer panicked".into());
+            self.0.queue.close();
+            self.0.queue.take_now(&mut Vec::new());
         }
-        self.0.queue.close();
-        let mut rest = Vec::new();
-        self.0.queue.take_now(&mut rest);
-        self.0.progress.end();
     }
 }
 
+impl Shared {
+    /// The writer thread: writes whatever nobody else does, until the queue is closed.
+    fn write_on(&self) {
+        while self.queue.wait() {
+            match self.pen.lock() {
+                Ok(mut writer) => writer.write_all(self),
+                // Whoever had the pen panicked; the watch has poisoned the journal.
+                Err(_) => break,
+            }
+        }
+        self.queue.take_now(&mut Vec::new());
+        self.progress.end();
+    }
+}
+
+/// What writes, and what it has in hand.
+struct Writer {
+    core: Core,
+    group_max: usize,
+    waiting: Vec<Request>,
+    group: Vec<Request>,
+    touched: Touched,
+}
+
 impl Writer {
-    fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let _watch = Watch(&shared);
-        let mut waiting: Vec<Request> = Vec::new();
-        let mut group: Vec<Request> = Vec::new();
-        let mut touched = Touched::default();
+    /// Writes everything that waits, frame by frame.
+    fn write_all(&mut self, shared: &Shared) {
+        let _watch = Watch(shared);
         loop {
-            if waiting.is_empty() && !shared.queue.take(&mut waiting) {
+            shared.queue.take_now(&mut self.waiting);
+            if self.waiting.is_empty() {
                 return;
             }
-            shared.queue.take_now(&mut waiting);
-            self.select(&mut waiting, &mut group, &mut touched);
-            if !group.is_empty()
-                && let Err(error) = self.write(&mut group)
+            if let Some(why) = shared.poisoned.get() {
+                return self.refuse(why);
+            }
+            self.select(shared);
+            if !self.group.is_empty()
+                && let Err(error) = self.write(shared)
             {
                 let why = shared.poisoned.get_or_init(|| error.to_string());
                 shared.queue.close();
-                shared.queue.take_now(&mut waiting);
-                for request in group.drain(..).chain(waiting.drain(..)) {
-                    request.promise.keep(Err(JournalError::Poisoned(why.clone())));
-                }
-                return;
+                shared.queue.take_now(&mut self.waiting);
+                return self.refuse(why);
             }
+        }
+    }
+
+    fn refuse(&mut self, why: &str) {
+        for request in self.group.drain(..).chain(self.waiting.drain(..)) {
+            request.promise.keep(Err(JournalError::Poisoned(why.to_owned())));
         }
     }
 
     /// Moves what goes into the next frame from `waiting` to `group`; answers what may not be written at all.
-    fn select(&self, waiting: &mut Vec<Request>, group: &mut Vec<Request>, touched: &mut Touched) {
-        touched.clear();
-        let ledger = self.shared.ledger();
+    fn select(&mut self, shared: &Shared) {
+        self.touched.clear();
+        let ledger = shared.ledger();
         let mut size = 0;
         let mut full = false;
         let mut later = Vec::new();
-        for request in waiting.drain(..) {
+        for request in self.waiting.drain(..) {
             let len = footprint(&request.batch);
-            full |= !group.is_empty() && size + len > self.group_max;
-            if full || !touched.add(&request.batch) {
+            full |= !self.group.is_empty() && size + len > self.group_max;
+            if full || !self.touched.add(&request.batch) {
                 later.push(request);
                 continue;
             }
             match admit(&ledger, &request.batch) {
                 Ok(()) => {
                     size += len;
-                    group.push(request);
+                    self.group.push(request);
                 }
                 Err(error) => request.promise.keep(Err(error)),
             }
         }
-        *waiting = later;
+        self.waiting = later;
     }
 
     /// Writes a frame, tells the ledger, then those who wait. On an error the requests are still in `group`.
-    fn write(&mut self, group: &mut Vec<Request>) -> io::Result<()> {
-        let batches: Vec<&[Entry]> = group.iter().map(|request| request.batch.as_slice()).collect();
+    fn write(&mut self, shared: &Shared) -> io::Result<()> {
+        let batches: Vec<&[Entry]> = self.group.iter().map(|request| request.batch.as_slice()).collect();
         let receipt = self.core.commit(&batches)?;
         {
-            let mut ledger = self.shared.ledger_mut();
+            let mut ledger = shared.ledger_mut();
             batches.iter().copied().flatten().for_each(|entry| ledger.note(entry.header(), entry.hash()));
         }
         let records = batches.iter().map(|batch| batch.len() as u64).sum();
-        self.shared.counts.records.fetch_add(records, Ordering::Relaxed);
-        self.shared.counts.segment.store(self.core.place().0, Ordering::Relaxed);
-        let mut written = Vec::with_capacity(group.len());
-        self.shared.progress.set(receipt);
-        for request in group.drain(..) {
+        shared.counts.records.fetch_add(records, Ordering::Relaxed);
+        shared.counts.segment.store(self.core.place().0, Ordering::Relaxed);
+        let mut written = Vec::with_capacity(self.group.len());
+        shared.progress.set(receipt);
+        for request in self.group.drain(..) {
             request.promise.keep(Ok(receipt));
             written.push(request.batch);
         }
-        self.shared.progress.ring();
+        shared.progress.ring();
         let batches: Vec<&[Entry]> = written.iter().map(Vec::as_slice).collect();
         self.core.settle(&batches)
     }

@@ -149,10 +149,28 @@ fn an_index_ahead_of_the_log_or_of_another_log_is_moved_aside() {
 }
 
 #[test]
+fn an_index_of_another_log_with_as_many_frames_is_moved_aside() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (dir, first) in [(&a, 0), (&b, 100)] {
+        let journal = open(dir.path());
+        (first..first + 5).for_each(|n| assert!(journal.append_blocking(closed_run(n, 2)).is_ok()));
+        agrees(&journal);
+    }
+    fs::remove_dir_all(b.path().join("index")).unwrap();
+    copy(&a.path().join("index"), &b.path().join("index"));
+    let journal = open(b.path());
+    agrees(&journal);
+    assert_eq!(journal.stats().unwrap().index.unwrap().rebuilt, 1);
+}
+
+#[test]
 fn half_a_snapshot_is_swept_and_garbage_is_moved_aside() {
     let dir = filled();
     fs::write(dir.path().join("index/snap.00000000000FFFFF.generating"), [7; 100]).unwrap();
-    agrees(&open(dir.path()));
+    let journal = open(dir.path());
+    agrees(&journal);
+    assert_eq!(journal.stats().unwrap().index.unwrap().rebuilt, 0);
+    drop(journal);
     assert!(!dir.path().join("index/snap.00000000000FFFFF.generating").exists());
     fs::write(dir.path().join("index/conf"), [0xff; 64]).unwrap();
     agrees(&open(dir.path()));

@@ -22,9 +22,7 @@ pub(crate) const FOLDER: &str = "index";
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
 /// How long a question may take. Longer is no answer: the log is asked instead.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
-/// How many frames the index may be behind before it waits for a quiet moment.
-const LAG_MAX: u64 = 4096;
-/// How long the log must have been quiet then.
+/// How long the log must have been quiet before the index takes from it.
 const QUIET: Duration = Duration::from_millis(20);
 
 /// A run, as the index knows it.
@@ -145,7 +143,7 @@ impl Index {
         if let Some(questions) = self.status.questions().as_mut() {
             questions.push((query, answer));
         }
-        self.progress.ring();
+        self.progress.call();
         match answered.recv_timeout(ASK_LIMIT) {
             Ok(Some(runs)) => Ok(runs),
             Ok(None) | Err(_) => Err(NoIndex::Unusable),
@@ -181,7 +179,7 @@ impl Index {
     /// Ends the index, and waits a little for sled to let go of its files.
     pub(crate) fn close(&mut self) {
         self.status.questions().take();
-        self.progress.ring();
+        self.progress.call();
         let Some(thread) = self.thread.take() else { return };
         let begun = Instant::now();
         while !thread.is_finished() && begun.elapsed() < ASK_LIMIT {
@@ -280,14 +278,14 @@ impl Keeper {
                 return stop;
             }
             let seen = std::mem::replace(&mut acked, self.progress.acked());
-            let busy = acked != seen && acked - applied > LAG_MAX;
+            let busy = acked != seen;
             if applied == acked {
                 behind_at_open = false;
                 self.rest(acked, None);
                 continue;
             }
             if busy && !behind_at_open {
-                // Beyond the bound the log goes first: the index goes on when it is quiet.
+                // The log goes first: the index goes on when it is quiet, and disturbs no sync with writes of its own.
                 self.rest(acked, Some(QUIET));
                 continue;
             }

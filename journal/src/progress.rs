@@ -18,6 +18,8 @@ pub(crate) struct Progress {
 struct State {
     head: Receipt,
     closed: bool,
+    /// Somebody sleeps until the log moves. Who sleeps for a time is not woken by every commit.
+    awaited: bool,
 }
 
 /// Why a follower goes on.
@@ -31,7 +33,7 @@ pub(crate) enum Moved {
 
 impl Default for Progress {
     fn default() -> Self {
-        let state = State { head: Receipt { frame: 0, head: Digest::ZERO }, closed: false };
+        let state = State { head: Receipt { frame: 0, head: Digest::ZERO }, closed: false, awaited: false };
         Self { state: Mutex::new(state), moved: Condvar::new(), acked: AtomicU64::new(0) }
     }
 }
@@ -57,9 +59,16 @@ impl Progress {
         self.acked.store(receipt.frame, Ordering::Release);
     }
 
-    /// Wakes those who follow.
+    /// Wakes whoever sleeps until the log moves.
     pub(crate) fn ring(&self) {
         // Under the lock: a follower that has looked and not yet slept must not miss it.
+        if std::mem::take(&mut self.lock().awaited) {
+            self.moved.notify_all();
+        }
+    }
+
+    /// Wakes everybody: there is a question.
+    pub(crate) fn call(&self) {
         let _state = self.lock();
         self.moved.notify_all();
     }
@@ -82,7 +91,10 @@ impl Progress {
                 return Moved::On;
             }
             state = match until {
-                None => self.moved.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    state.awaited = true;
+                    self.moved.wait(state).unwrap_or_else(PoisonError::into_inner)
+                }
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {

@@ -1,6 +1,7 @@
 //! The command line as people and machines meet it, with the real binary and the real sandbox.
 
 mod bad_input;
+mod concurrency;
 mod hostile;
 mod kill;
 mod recovery;

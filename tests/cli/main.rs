@@ -2,11 +2,13 @@
 
 mod bad_input;
 mod concurrency;
+mod frozen;
 mod hostile;
 mod kill;
 mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
+mod versions;
 mod words;
 
 use std::path::Path;

@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod concurrency;
+mod disk;
 mod frozen;
 mod hostile;
+mod index;
 mod kill;
 mod recovery;
 #[path = "../harness/sandbox.rs"]

@@ -415,6 +415,11 @@ impl Follow {
 
 /// See `recover journal salvage`.
 pub(crate) fn salvage(state: &Path, reason: &str, actor: &str, at: recover_engine::Millis) -> Result<Value, Fault> {
+    // What a later build wrote is whole, and not for this one to seal as damage.
+    let report = Reader::open(state).and_then(|reader| reader.verify()).map_err(|e| read_fault(&e))?;
+    if let Some(newer) = report.damage.iter().find(|damage| matches!(damage.what, recover_journal::What::Format(_))) {
+        return Err(read_fault(&ReadError::Damage(*newer)));
+    }
     let author = Author { actor, at };
     let salvage =
         recover_journal::salvage(state, &host()?, Options::default(), author, reason).map_err(|e| open_fault(&e))?;

@@ -10,11 +10,16 @@
 )]
 
 mod bad_input;
+mod concurrency;
+mod disk;
+mod frozen;
 mod hostile;
+mod index;
 mod kill;
 mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
+mod versions;
 mod words;
 
 use std::path::Path;

@@ -295,26 +295,13 @@ impl Drop for Left<'_> {
     }
 }
 
-/// Poisons the journal if whoever had the pen panicked.
-struct Watch<'a>(&'a Shared);
-
-impl Drop for Watch<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.poisoned.get_or_init(|| "the writer panicked".into());
-            self.0.queue.close();
-            self.0.queue.take_now(&mut Vec::new());
-        }
-    }
-}
-
 impl Shared {
     /// The writer thread: writes whatever nobody else does, until the queue is closed.
     fn write_on(&self) {
         while self.queue.wait() {
             match self.pen.lock() {
                 Ok(mut writer) => writer.write_all(self),
-                // Whoever had the pen panicked; the watch has poisoned the journal.
+                // Nobody panics with the pen in hand: see `write_all`.
                 Err(_) => break,
             }
         }
@@ -333,9 +320,18 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes everything that waits, frame by frame.
+    /// Writes everything that waits, frame by frame. A panic on the way poisons the journal and strands nobody.
     fn write_all(&mut self, shared: &Shared) {
-        let _watch = Watch(shared);
+        let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.write_frames(shared)));
+        if written.is_err() {
+            let why = shared.poisoned.get_or_init(|| "the writer panicked".into());
+            shared.queue.close();
+            shared.queue.take_now(&mut self.waiting);
+            self.refuse(why);
+        }
+    }
+
+    fn write_frames(&mut self, shared: &Shared) {
         loop {
             shared.queue.take_now(&mut self.waiting);
             if self.waiting.is_empty() {

@@ -102,7 +102,7 @@ impl Effect for Mint {
     }
     fn endings(&self) -> Vec<Outcome<Minted>> {
         let token = Token { accessor: "a1".into(), label: "l1".into(), expires_at: Millis(i64::MAX) };
-        vec![Outcome::Happened(Minted::Minted { token }), refused("authority")]
+        vec![Outcome::Happened(Minted::Minted { token }), refused(refusal::DUPLICATED), refused("authority")]
     }
 }
 
@@ -143,6 +143,8 @@ event!(Paired { Paired::Paired { .. } => "paired" });
 pub mod refusal {
     /// The attempt consumed the token and no identity was issued for it.
     pub const BURNT: &str = "burnt";
+    /// The authority made more than one token of one mint; all of them are revoked and their label is closed.
+    pub const DUPLICATED: &str = "duplicated";
 }
 
 impl Effect for Pair {

@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
     let full = std::env::var("RECOVER_CRASH").is_ok_and(|mode| mode == "full");
     let begun = Instant::now();
     let mut count = Count { kills: 0, second_kills: 0, schedules: 0, problems: Vec::new() };
-    let sandbox = Sandbox::up();
+    let mut sandbox = Sandbox::up();
     for keep in [false, true] {
         for fault in FAULTS {
             // The kept original needs no authority's tokens: only what it asks of it can fail.
@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
             }
             let every = fault.is_none() || full;
             let before = count.problems.len();
-            branch(&sandbox, keep, *fault, every, full, &mut count);
+            branch(&mut sandbox, keep, *fault, every, full, &mut count);
             for problem in &count.problems[before..] {
                 println!("crash: PROBLEM {problem}");
             }
@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Kills at every point of a run; at every point, or at a sample, of its resume a second time.
-fn branch(sandbox: &Sandbox, keep: bool, fault: Option<(&str, &str)>, every: bool, full: bool, count: &mut Count) {
+fn branch(sandbox: &mut Sandbox, keep: bool, fault: Option<(&str, &str)>, every: bool, full: bool, count: &mut Count) {
     let mut first = 1;
     loop {
         let state = tempfile::tempdir().unwrap();
@@ -119,9 +119,13 @@ fn branch(sandbox: &Sandbox, keep: bool, fault: Option<(&str, &str)>, every: boo
     }
 }
 
-fn set_up(sandbox: &Sandbox, keep: bool, fault: Option<(&str, &str)>) {
+fn set_up(sandbox: &mut Sandbox, keep: bool, fault: Option<(&str, &str)>) {
     sandbox.command(&["fault", "clear"]);
     sandbox.command(&["up"]);
+    if !sandbox.has_identity() {
+        // The schedule before left it lost, and that was counted: the next one begins anew.
+        *sandbox = Sandbox::up();
+    }
     sandbox.lose(keep);
     if let Some((kind, on)) = fault {
         sandbox.command(&["fault", kind, "--on", on]);

@@ -46,6 +46,11 @@ impl Sandbox {
         self.command(words);
     }
 
+    #[allow(dead_code, reason = "not every test binary asks")]
+    pub fn has_identity(&self) -> bool {
+        self.dir().join("data/identity.json").exists()
+    }
+
     pub fn ledger(&self) -> Value {
         self.command(&["ledger"])
     }

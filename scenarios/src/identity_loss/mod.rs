@@ -16,7 +16,7 @@ use recover_steps::{
     AwaitOnline, Awaited, Capture, Captured, Detach, Detached, Durability, Mint, Minted, Observe, Observed, Pair,
     Paired, ProveDurable, ProveStopped, Proven, PutBack, Reattach, Reattached, Restart, Restarted, Restored,
     RevokeOrphan, RevokeStale, Revoked, Search, Searched, SetAside, Start, Started, Stop, Stopped, Storage, Validate,
-    Validated, Withdraw, Withdrawn,
+    Validated, Withdraw, Withdrawn, refusal,
 };
 
 pub use back::{BackDetaching, BackRestoring, BackRevoking, BackStarting, BackStopping};
@@ -333,7 +333,9 @@ impl IdentityLoss {
             },
             (S::ProvingStillStopped(s), Refused(r)) => s.give_up(said("the stop could not be proven", r)),
             (S::Minting(s), Happened(Event::Mint(Minted::Minted { token }))) => s.minted(token.clone()).into(),
-            (S::Minting(s), Refused(r)) if r.code == Reason::ABSENT => s.absent().into(),
+            (S::Minting(s), Refused(r)) if [Reason::ABSENT, refusal::DUPLICATED].contains(&r.code.as_str()) => {
+                s.absent().into()
+            }
             (S::Minting(s), Refused(r)) => s.give_up(said("no token could be minted", r)),
             (S::ProvingBeforePair(s), Happened(Event::ProveStopped(proven))) => match proven {
                 Proven::Stopped => s.stopped().into(),

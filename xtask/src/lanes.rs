@@ -32,7 +32,7 @@ fn at_least_one(mut outcome: Outcome, what: &str) -> Outcome {
 
 /// Everything that needs Rust and nothing else.
 pub(crate) fn test() -> Lane {
-    Lane::run("test", || one(cargo(&["test", "--workspace"]), "the tests could not be built"))
+    Lane::run("test", || one(cargo(&["test", "--workspace", "--no-fail-fast"]), "the tests could not be built"))
 }
 
 /// The code is formatted.

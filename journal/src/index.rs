@@ -355,6 +355,8 @@ mod tests {
         let storage = SimStorage::new();
         let log = CommitLog::open_inline(Arc::new(storage.clone()), Options { segment_len: 1 << 16 }).unwrap();
         log.append_blocking(run(1, 1)).unwrap();
+        // The mark of the first frame is written after its acknowledgement: it is waited for, so that what fails is the sync.
+        log.settled();
         // The frame is written, its sync fails: whoever reads the file sees it.
         storage.fail(1, Fault::Errno(5), true);
         assert!(log.append_blocking(run(2, 1)).is_err());

@@ -204,6 +204,12 @@ impl CommitLog {
         })
     }
 
+    /// Waits until nobody has the pen: what is done after an acknowledgement is done then.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn settled(&self) {
+        drop(self.shared.pen.lock());
+    }
+
     pub(crate) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.shared.progress)
     }

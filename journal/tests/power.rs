@@ -135,6 +135,7 @@ fn what_an_open_log_shows_is_durable_even_if_the_sync_before_the_kill_failed() {
     let storage = SimStorage::new();
     let log = open(&storage).unwrap();
     log.append_blocking(all[0].clone()).unwrap();
+    log.settled();
     // The write of the second frame succeeds, its sync fails; the process dies, and the frame is visible.
     storage.fail(1, Fault::Errno(5), false);
     assert!(matches!(log.append_blocking(all[1].clone()), Err(JournalError::Poisoned(_))));
@@ -220,6 +221,7 @@ fn a_failed_sync_is_never_tried_again() {
     let log = open(&storage).unwrap();
     log.append_blocking(made::run(1, 1)).unwrap();
     log.append_blocking(made::run(2, 1)).unwrap();
+    log.settled();
     let before = storage.len();
     storage.fail(1, Fault::Errno(5), false);
     let refused = log.append_blocking(made::run(3, 1));

@@ -21,8 +21,15 @@ fn open(path: &Path) -> Result<FileJournal, OpenError> {
     FileJournal::open(path, &host("here"), OPTIONS)
 }
 
+/// One test at a time: a child that another test forks has this one's lock, too, until it becomes another program.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 #[test]
 fn everything_in_it_is_its_owners_alone() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("deep/state");
     let journal = open(&path).unwrap();
@@ -47,6 +54,7 @@ fn everything_in_it_is_its_owners_alone() {
 
 #[test]
 fn what_is_no_directory_of_ours_is_refused() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::create_dir(at("real")).unwrap();
@@ -70,6 +78,7 @@ fn what_is_no_directory_of_ours_is_refused() {
 
 #[test]
 fn another_users_directory_is_refused() {
+    let _alone = alone();
     if !rustix::process::geteuid().is_root() {
         // Only root can give a directory away, and nobody else can make the case.
         return;
@@ -81,6 +90,7 @@ fn another_users_directory_is_refused() {
 
 #[test]
 fn a_link_or_fifo_planted_inside_is_not_followed() {
+    let _alone = alone();
     for name in ["lock", "machine", "log"] {
         let dir = tempfile::tempdir().unwrap();
         let victim = tempfile::tempdir().unwrap();
@@ -97,6 +107,7 @@ fn a_link_or_fifo_planted_inside_is_not_followed() {
 
 #[test]
 fn the_second_owner_is_told_who_the_first_is() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path()).unwrap();
     match open(dir.path()) {
@@ -111,6 +122,7 @@ fn the_second_owner_is_told_who_the_first_is() {
 
 #[test]
 fn of_two_processes_one_owns_it_and_a_killed_one_owns_nothing() {
+    let _alone = alone();
     if let Ok(path) = std::env::var("RECOVER_TEST_OWN") {
         let journal = open(Path::new(&path)).unwrap();
         journal.append_blocking(entries::run(7, 1)).unwrap();
@@ -135,6 +147,7 @@ fn of_two_processes_one_owns_it_and_a_killed_one_owns_nothing() {
 
 #[test]
 fn another_machine_does_not_act_until_it_adopts() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).unwrap().append_blocking(entries::run(1, 1)).unwrap();
     let there = host("there");

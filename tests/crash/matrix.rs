@@ -41,6 +41,8 @@ struct Count {
 
 pub fn main() -> ExitCode {
     let full = std::env::var("RECOVER_CRASH").is_ok_and(|mode| mode == "full");
+    // Part of a name, to look at one branch alone.
+    let only = std::env::var("RECOVER_CRASH_ONLY").ok();
     let begun = Instant::now();
     let mut count = Count { kills: 0, second_kills: 0, schedules: 0, problems: Vec::new() };
     let mut sandbox = Sandbox::up();
@@ -50,6 +52,14 @@ pub fn main() -> ExitCode {
             if keep && fault.is_some_and(|(_, on)| on != "status") {
                 continue;
             }
+            let name = format!(
+                "original {}, fault {}",
+                if keep { "kept" } else { "gone" },
+                fault.map_or("none".to_owned(), |(kind, on)| format!("{kind} on {on}"))
+            );
+            if only.as_ref().is_some_and(|only| !name.contains(only)) {
+                continue;
+            }
             let every = fault.is_none() || full;
             let before = count.problems.len();
             branch(&mut sandbox, keep, *fault, every, full, &mut count);
@@ -57,9 +67,7 @@ pub fn main() -> ExitCode {
                 println!("crash: PROBLEM {problem}");
             }
             println!(
-                "crash: original {}, fault {}: {} schedules so far, {} problems, {} s",
-                if keep { "kept" } else { "gone" },
-                fault.map_or("none".to_owned(), |(kind, on)| format!("{kind} on {on}")),
+                "crash: {name}: {} schedules so far, {} problems, {} s",
                 count.schedules,
                 count.problems.len(),
                 begun.elapsed().as_secs()

@@ -1,6 +1,5 @@
 //! The state directory: opened for writing by the owner, read by everybody else.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -344,7 +343,7 @@ impl Records {
             Some(_) => 0,
             None => self.reader.head().map_err(|e| read_fault(&e))?.frame,
         };
-        Ok(Follow { follower: self.reader.follow(after), run, seen: HashMap::new() })
+        Ok(Follow { follower: self.reader.follow(after), run })
     }
 
     pub(crate) fn verify_log(&self) -> Result<Value, Fault> {
@@ -394,7 +393,6 @@ impl Records {
 pub(crate) struct Follow {
     follower: Follower,
     run: Option<RunId>,
-    seen: HashMap<RunId, u32>,
 }
 
 impl Follow {
@@ -405,7 +403,6 @@ impl Follow {
         for entry in frames.into_iter().flat_map(|frame| frame.entries) {
             let header = *entry.header();
             if self.run.is_none_or(|run| run == header.run) {
-                self.seen.insert(header.run, header.seq);
                 entries.push(entry);
             }
         }

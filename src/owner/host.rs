@@ -28,7 +28,7 @@ pub(crate) struct RunHost {
     pub(crate) yes: RefCell<Option<std::sync::Arc<str>>>,
     /// Until when people are waited for.
     pub(crate) wait_until: Cell<Option<Millis>>,
-    /// Whether a client can ask its person.
+    /// Durable commits that this process made for the run.
     pub(crate) commits: Cell<u32>,
     pub(crate) head: Cell<Option<Receipt>>,
 }

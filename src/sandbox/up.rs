@@ -65,14 +65,17 @@ pub(crate) fn up(dir: &Path) -> Result<Up, Error> {
         let text = config::text_of(&layout, &base, &words)?;
         files::replace_durably(&layout.config(), text.as_bytes()).map_err(Error::io("write the configuration"))?;
     }
-    let connector = match status(&client)?["paired_before"].as_bool() {
+    let before = status(&client)?;
+    let connector = match before["paired_before"].as_bool() {
         Some(true) => restart(&layout)?,
         Some(false) | None => pair_first(&layout, &client)?,
     };
     if layout.has_identity() || layout.has_pending_key() {
         // An identity that is not the current one, or a key that nothing was issued to, never comes online: this is not
-        // insisted on.
-        let _seen = await_status(&layout, &client, "online", Duration::from_secs(3));
+        // insisted on. What it said before it was last stopped may still count as online: only a word since then does.
+        let heard = |status: &Value| status["status"] == "online" && status["last_seen"] != before["last_seen"];
+        let seen = || Ok(status(&client).ok().filter(heard));
+        let _seen = wait("the connector's coming online", Duration::from_secs(3), &layout.connector_log(), seen);
     }
     Ok(Up {
         schema: "recover.sandbox/v1",

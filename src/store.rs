@@ -133,7 +133,7 @@ pub(crate) fn fold(entries: &[Entry]) -> Result<Folded, Fault> {
     let mut position = Position::begin(first.header(), first.hash(), charter).map_err(|e| illegal(&e))?;
     for entry in rest {
         let record = Record::parse(entry.header().kind, entry.payload()).map_err(damaged_run)?;
-        position.advance(entry.header(), entry.hash(), &record).map_err(|e| illegal(&e))?;
+        position.advance(entry.header(), entry.hash(), record).map_err(|e| illegal(&e))?;
     }
     Ok(Folded { position, machine: Asked::VersionUnknown })
 }

@@ -108,11 +108,14 @@ impl FromStr for RunId {
     }
 }
 
-fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for b in bytes {
-        write!(f, "{b:02x}")?;
+fn hex<const N: usize>(bytes: &[u8; N], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    // Every record carries digests, so they are not printed digit by digit.
+    let mut text = [[0; 2]; N];
+    for (pair, b) in text.iter_mut().zip(bytes) {
+        *pair = [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]];
     }
-    Ok(())
+    f.write_str(std::str::from_utf8(text.as_flattened()).map_err(|_| fmt::Error)?)
 }
 
 fn unhex<const N: usize>(s: &str, what: &'static str) -> Result<[u8; N], BadId> {

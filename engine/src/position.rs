@@ -3,6 +3,7 @@
 //! Called before every write and after every read. It works on the graph and the guards that the run itself carries, so
 //! that any build can check any history for ever; whether the *typed* machine agrees is checked besides, where its version is known.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::charter::Charter;
@@ -229,17 +230,17 @@ impl Position {
     ///
     /// # Errors
     /// [`IllegalRecord`].
-    pub fn advance(&mut self, header: &Header, hash: Digest, record: &Record) -> Result<(), IllegalRecord> {
+    pub fn advance(&mut self, header: &Header, hash: Digest, record: Record) -> Result<(), IllegalRecord> {
         if header.run != self.run || header.seq != self.seq.wrapping_add(1) {
             return Err(IllegalRecord::Sequence { run: header.run, last: self.seq, got: header.seq });
         }
         if header.prev != self.head {
             return Err(IllegalRecord::Chain { seq: header.seq });
         }
-        if (header.latch, header.key) != self.latch(record) {
+        if (header.latch, header.key) != self.latch(&record) {
             return Err(contradiction("its header latches something else than its payload says"));
         }
-        self.check(header.at, record)?;
+        self.check(header.at, &record)?;
         self.take(header, record);
         self.seq = header.seq;
         self.head = hash;
@@ -286,11 +287,8 @@ impl Position {
                 if resolved.step != open.intent.step {
                     return Err(contradiction("it resolves another step than the open one"));
                 }
-                let expected = match &resolved.event {
-                    Some(event) => format!("{}:{}", resolved.step, ending(event)?),
-                    None => format!("{}:refused", resolved.step),
-                };
-                if resolved.label != expected {
+                let told = resolved.event.as_ref().map_or(Ok(REFUSED.into()), ending)?;
+                if !is_label(&resolved.label, &resolved.step, &told) {
                     return Err(contradiction("its label is not that of its event"));
                 }
                 self.leads(&resolved.label, &resolved.to)
@@ -353,18 +351,18 @@ impl Position {
 
     fn check_outcome(&self, resulted: &Resulted, open: &Open) -> Result<(), IllegalRecord> {
         let step = &open.intent.step;
-        let expected = match (&resulted.event, &resulted.refused) {
-            (Some(event), None) => format!("{step}:{}", ending(event)?),
+        let told = match (&resulted.event, &resulted.refused) {
+            (Some(event), None) => ending(event)?,
             (None, Some(reason)) => {
                 let late = matches!(open.intent.redo, Redo::OnlyIfAbsent) && open.intent.fence;
                 if reason.code == Reason::ABSENT && late && !open.fenced {
                     return Err(contradiction("absence is claimed before the fence"));
                 }
-                format!("{step}:refused")
+                REFUSED.into()
             }
             _ => return Err(contradiction("an outcome has either an event or a refusal")),
         };
-        if resulted.label != expected {
+        if !is_label(&resulted.label, step, &told) {
             return Err(contradiction("its label is not that of its event"));
         }
         self.leads(&resulted.label, &resulted.to)
@@ -378,7 +376,7 @@ impl Position {
             Some(Asks::Wait(id) | Asks::Ask(id)) => id,
             _ => return Err(contradiction("the state neither waits nor asks")),
         };
-        if resulted.label != format!("{id}:{word}") || resulted.event.is_some() || resulted.refused.is_some() {
+        if !is_label(&resulted.label, id, word) || resulted.event.is_some() || resulted.refused.is_some() {
             return Err(contradiction("a wait or question ends in nothing but its time"));
         }
         self.leads(&resulted.label, &resulted.to)
@@ -406,7 +404,7 @@ impl Position {
         Ok(())
     }
 
-    fn take(&mut self, header: &Header, record: &Record) {
+    fn take(&mut self, header: &Header, record: Record) {
         match record {
             Record::Intent(intent) => {
                 self.tally.intent(&intent.step);
@@ -414,7 +412,7 @@ impl Position {
                 self.epoch.clone_from(&intent.epoch);
                 self.phase = Phase::Open(Box::new(Open {
                     seq: header.seq,
-                    intent: intent.clone(),
+                    intent,
                     attempts: 1,
                     failed: 0,
                     not_before: header.at,
@@ -425,7 +423,7 @@ impl Position {
             Record::Attempt(attempt) => {
                 if let Phase::Open(open) = &mut self.phase {
                     if attempt.doubt {
-                        open.doubt = Some(attempt.why.clone());
+                        open.doubt = Some(attempt.why);
                     } else {
                         open.attempts = attempt.attempt;
                         open.failed = attempt.failed;
@@ -438,37 +436,46 @@ impl Position {
                     open.fenced = true;
                 }
             }
-            Record::Outcome(resulted) => self.enter(&resulted.label, resulted.refused.is_some(), &resulted.to),
-            Record::Resolved(resolved) => self.enter(&resolved.label, resolved.event.is_none(), &resolved.to),
-            Record::Answered(answered) | Record::Denied(answered) => self.enter(&answered.label, false, &answered.to),
+            Record::Outcome(resulted) => self.enter(&resulted.label, resulted.refused.is_some(), resulted.to),
+            Record::Resolved(resolved) => self.enter(&resolved.label, resolved.event.is_none(), resolved.to),
+            Record::Answered(answered) | Record::Denied(answered) => self.enter(&answered.label, false, answered.to),
             Record::CancelRequested(cancel) => {
                 self.cancelled = true;
-                self.enter("cancel", false, &cancel.to);
+                self.enter("cancel", false, cancel.to);
             }
             Record::Waiting(waiting) => self.phase = Phase::Waiting { until: waiting.until },
             Record::Asked(asked) => {
-                self.phase = Phase::Asked { seq: header.seq, asked: Box::new(asked.clone()) };
+                self.phase = Phase::Asked { seq: header.seq, asked: Box::new(asked) };
             }
-            Record::Closed(ending) => self.phase = Phase::Closed(Box::new(ending.clone())),
+            Record::Closed(ending) => self.phase = Phase::Closed(Box::new(ending)),
             Record::Begun(_) | Record::Adopted(_) | Record::Salvaged(_) | Record::Cleared(_) => {}
         }
     }
 
-    fn enter(&mut self, label: &str, refused: bool, to: &str) {
+    fn enter(&mut self, label: &str, refused: bool, to: String) {
         match &self.phase {
             Phase::Open(open) => self.tally.outcome(&open.intent.step, label, refused),
             Phase::Ready | Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Closed(_) => self.tally.fact(label),
         }
-        to.clone_into(&mut self.state);
+        self.state = to;
         self.phase = Phase::Ready;
     }
 }
 
+/// The ending of whatever was surely not applied.
+const REFUSED: &str = "refused";
+
+fn is_label(label: &str, name: &str, ending: &str) -> bool {
+    label.split_once(':').is_some_and(|(n, e)| n == name && e == ending)
+}
+
 /// The ending that an event's JSON names.
-fn ending(event: &crate::json::Json) -> Result<String, IllegalRecord> {
+fn ending(event: &crate::json::Json) -> Result<Cow<'_, str>, IllegalRecord> {
     #[derive(serde::Deserialize)]
-    struct Tagged {
-        ending: String,
+    struct Tagged<'a> {
+        #[serde(borrow)]
+        ending: Cow<'a, str>,
     }
-    event.to::<Tagged>().map(|t| t.ending).map_err(|_| contradiction("its event does not name its ending"))
+    let tagged: Result<Tagged<'_>, _> = serde_json::from_str(event.as_str());
+    tagged.map(|t| t.ending).map_err(|_| contradiction("its event does not name its ending"))
 }

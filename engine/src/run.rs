@@ -140,6 +140,8 @@ pub struct Run {
     replies: Vec<(u64, Result<(), Unwilling>)>,
     ready_replies: VecDeque<(u64, Result<(), Unwilling>)>,
     doubt: Doubt,
+    /// The step of the open intent, as the machine asked for it; found again when a resume needs it.
+    doing: Option<Arc<Doing>>,
     interrupted: bool,
     /// Cancels that were asked for and wait for a boundary, oldest first: each gets a reply.
     cancels: VecDeque<Request>,
@@ -200,9 +202,10 @@ impl Run {
             let header = entry.header();
             let record = Record::parse(header.kind, entry.payload())
                 .map_err(|e| RunError::Payload { seq: header.seq, why: e.to_string() })?;
-            let step = open_step(&position);
-            position.advance(header, entry.hash(), &record)?;
-            if let Some(input) = input_of(&record) {
+            let input = input_of(&record);
+            let step = input.as_ref().map(|_| open_step(&position).to_owned());
+            position.advance(header, entry.hash(), record)?;
+            if let (Some(input), Some(step)) = (input, step) {
                 machine.apply(&step, &input)?;
             }
         }
@@ -228,6 +231,7 @@ impl Run {
             replies: Vec::new(),
             ready_replies: VecDeque::new(),
             doubt: Doubt::Fresh,
+            doing: None,
             interrupted: false,
             cancels: VecDeque::new(),
             resumed,
@@ -258,8 +262,8 @@ impl Run {
         }
     }
 
-    fn push(&mut self, now: Millis, actor: &Arc<str>, record: &Record) -> Result<(), RunError> {
-        let (latch, key) = self.position.latch(record);
+    fn push(&mut self, now: Millis, actor: &Arc<str>, record: Record) -> Result<(), RunError> {
+        let (latch, key) = self.position.latch(&record);
         let header = Header {
             run: self.position.run,
             seq: self.position.seq + 1,
@@ -275,7 +279,8 @@ impl Run {
         Ok(())
     }
 
-    /// Feeds the machine, then journals the record that `make` gives for the state it led to.
+    /// Feeds the machine, then journals the record that `make` gives for the state it led to. After an error the two may
+    /// disagree, and the run does not go on.
     fn feed(
         &mut self,
         now: Millis,
@@ -283,12 +288,11 @@ impl Run {
         input: &Input<Told>,
         make: impl FnOnce(String) -> Record,
     ) -> Result<(), RunError> {
-        let mut machine = self.machine.boxed_clone();
-        machine.apply(&open_step(&self.position), input)?;
-        let record = make(machine.state().to_owned());
-        self.push(now, actor, &record)?;
-        self.machine = machine;
+        self.machine.apply(open_step(&self.position), input)?;
+        let record = make(self.machine.state().to_owned());
+        self.push(now, actor, record)?;
         self.doubt = Doubt::Fresh;
+        self.doing = None;
         self.resumed = false;
         self.agree()
     }
@@ -302,17 +306,16 @@ impl Run {
             if let Some((id, reply)) = self.ready_replies.pop_front() {
                 return Ok(Action::Reply(id, reply));
             }
-            let action = match self.position.phase.clone() {
-                Phase::Closed(ending) => Some(Action::Stop(Stop::Closed(*ending))),
+            let action = match &self.position.phase {
+                Phase::Closed(ending) => Some(Action::Stop(Stop::Closed((**ending).clone()))),
                 Phase::Ready => self.ready(now, effects)?,
-                Phase::Open(open) => self.open(now, &open)?,
-                Phase::Waiting { until } if self.pending_stop() => self.leave(now, until)?,
-                Phase::Waiting { until } if now < until => Some(Action::Wait(until)),
+                Phase::Open(_) => self.open(now)?,
+                Phase::Waiting { .. } | Phase::Asked { .. } if self.pending_stop() => self.leave(now)?,
+                Phase::Waiting { until } if now < *until => Some(Action::Wait(*until)),
                 Phase::Waiting { .. } => {
                     self.expire(now, "elapsed")?;
                     None
                 }
-                Phase::Asked { asked, .. } if self.pending_stop() => self.leave(now, asked.deadline)?,
                 Phase::Asked { asked, .. } if now < asked.deadline => Some(Action::WaitForPerson(asked.deadline)),
                 Phase::Asked { .. } => {
                     self.expire(now, "expired")?;
@@ -354,7 +357,7 @@ impl Run {
         }
     }
 
-    fn leave(&mut self, now: Millis, _until: Millis) -> Result<Option<Action>, RunError> {
+    fn leave(&mut self, now: Millis) -> Result<Option<Action>, RunError> {
         if let Some(request) = self.cancels.pop_front() {
             self.cancel_now(now, request)?;
             return Ok(None);
@@ -375,12 +378,12 @@ impl Run {
 
     fn ready(&mut self, now: Millis, effects: &dyn Fn(Key) -> Option<Consumed>) -> Result<Option<Action>, RunError> {
         if self.pending_stop() {
-            return self.leave(now, now);
+            return self.leave(now);
         }
         let actor = Arc::clone(&self.actor);
         if let Some(breach) = self.consumed_elsewhere(effects) {
             let record = Record::Closed(Ending::new(Verdict::GuardRefused, breach));
-            self.push(now, &actor, &record)?;
+            self.push(now, &actor, record)?;
             return Ok(None);
         }
         match self.machine.next() {
@@ -392,15 +395,15 @@ impl Run {
                     until: now.plus(wait.for_ms),
                     why: wait.why,
                 });
-                self.push(now, &actor, &record)?;
+                self.push(now, &actor, record)?;
             }
             Next::Ask(question) => {
                 let deadline = now.plus(question.within_ms);
                 let state = self.position.state.clone();
-                self.push(now, &actor, &Record::Asked(Asked { state, question, deadline }))?;
+                self.push(now, &actor, Record::Asked(Asked { state, question, deadline }))?;
             }
             Next::Done(ending) => {
-                self.push(now, &actor, &Record::Closed(ending))?;
+                self.push(now, &actor, Record::Closed(ending))?;
             }
         }
         Ok(None)
@@ -453,21 +456,23 @@ impl Run {
         if let Err(breach) = self.position.tally.allows(&self.position.charter.guards, doing.step) {
             let mut ending = Ending::new(Verdict::GuardRefused, breach.to_string());
             ending.residue.push(format!("the run stopped in state {}", self.position.state));
-            return self.push(now, &actor, &Record::Closed(ending));
+            return self.push(now, &actor, Record::Closed(ending));
         }
         let too_late = doing.not_after.is_some_and(|end| now.plus(doing.timeout_ms) > end);
         let key = Key::effect(&self.subject, epoch.as_deref().unwrap_or_default(), doing.step, ordinal);
+        let doing = Arc::new(doing);
         let intent = Record::Intent(Intent {
             state: self.position.state.clone(),
             step: doing.step.to_owned(),
-            body: doing.body,
+            body: doing.body.clone(),
             redo: doing.redoing.redo,
             fence: doing.redoing.fence.is_some(),
             epoch,
             ordinal,
             key,
         });
-        self.push(now, &actor, &intent)?;
+        self.push(now, &actor, intent)?;
+        self.doing = Some(doing);
         self.doubt = Doubt::Fresh;
         if too_late {
             let reason = Reason::new(Reason::TOO_LATE, "it could not have ended in time, so it was not begun");

@@ -20,7 +20,7 @@ pub struct Act {
     /// The loss, once known.
     pub epoch: Option<String>,
     /// The step.
-    pub doing: Doing,
+    pub doing: Arc<Doing>,
     /// Which try of this step at this loss it is, from 0.
     pub ordinal: u32,
     /// Which attempt of this intent it is, from 1.

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what the promises cost, as ratios to the raw limit measured in the same run.
 //!
 //! The raw limit is the same writes of the same bytes, append and `fdatasync`, on a preallocated file. `--quick` counts and
-//! skips what takes long; no number of it is a judgement on speed.
+//! skips what takes long; no number of it is a judgement on speed. `--only alone|together|words|large|idle` measures one part.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -35,14 +35,23 @@ fn main() -> std::process::ExitCode {
         return large::child(Path::new(&words[2]));
     }
     let quick = words.iter().any(|word| word == "--quick");
+    let only = words.iter().position(|word| word == "--only").and_then(|at| words.get(at + 1));
     let dir = tempfile::Builder::new().prefix("bench").tempdir_in(target()).expect("a directory on a disk");
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
     let mut rows = vec![commits::counted(dir.path())];
-    let rounds = if quick { 5 } else { 200 };
-    rows.push(work::alone(dir.path(), rounds));
-    rows.push(work::together(dir.path(), if quick { 2 } else { 40 }));
-    if !quick {
+    if wanted("alone") {
+        rows.push(work::alone(dir.path(), if quick { 5 } else { 200 }));
+    }
+    if wanted("together") {
+        rows.push(work::together(dir.path(), if quick { 2 } else { 40 }));
+    }
+    if !quick && wanted("words") {
         rows.extend(work::words(dir.path()));
+    }
+    if !quick && wanted("large") {
         rows.extend(large::all(dir.path()));
+    }
+    if !quick && wanted("idle") {
         rows.push(idle::owner(dir.path(), Duration::from_secs(10)));
     }
     println!("| what | measured | at least | |\n|---|---|---|---|");

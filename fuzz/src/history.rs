@@ -37,7 +37,7 @@ pub fn forge(choices: &mut Choices<'_>) -> Position {
         let record = record(&position, &way, choices);
         let entry = entry(&position, &record, choices);
         let before = position.clone();
-        match position.advance(entry.header(), entry.hash(), &record) {
+        match position.advance(entry.header(), entry.hash(), record.clone()) {
             Ok(()) => {
                 oracle.accept(&record);
                 assert_eq!((position.seq, position.head), (before.seq + 1, entry.hash()));

@@ -106,7 +106,7 @@ async fn observe(
         subject: chosen.ask.subject.as_str().into(),
         key: Key::effect(&chosen.ask.subject, epoch.as_deref().unwrap_or_default(), doing.step, 0),
         epoch,
-        doing: doing.clone(),
+        doing: doing.clone().into(),
         ordinal: 0,
         attempt: 1,
         fenced: false,

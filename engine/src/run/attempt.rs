@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::told::{open_step, plain};
 use super::{Action, Doubt, Run, RunError, Stop};
-use crate::effect::{Outcome, Reason, Redo};
+use crate::effect::{Doing, Outcome, Reason, Redo};
 use crate::id::Millis;
 use crate::position::{Open, Phase};
 use crate::record::{Attempt, Evidence, Fenced, Record, Resulted};
@@ -17,9 +17,31 @@ fn backoff_ms(attempt: u32) -> u64 {
 }
 
 impl Run {
-    pub(super) fn act(&self, open: &Open) -> Option<Act> {
-        let Next::Do(doing) = self.machine.next() else { return None };
-        Some(Act {
+    /// The open intent; an error if none is open.
+    fn opened(&self, came: impl std::fmt::Debug) -> Result<&Open, RunError> {
+        match &self.position.phase {
+            Phase::Open(open) => Ok(open),
+            Phase::Ready | Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Closed(_) => {
+                Err(RunError::Machine(Illegal::new(self.machine.state(), came)))
+            }
+        }
+    }
+
+    /// The step of the open intent. A machine that asks for none while an intent is open is not this history's.
+    pub(super) fn doing(&mut self) -> Result<Arc<Doing>, RunError> {
+        if let Some(doing) = &self.doing {
+            return Ok(Arc::clone(doing));
+        }
+        let Next::Do(doing) = self.machine.next() else {
+            return Err(RunError::Machine(Illegal::new(self.machine.state(), "an open intent")));
+        };
+        Ok(Arc::clone(self.doing.insert(Arc::new(doing))))
+    }
+
+    fn act(&mut self) -> Result<Act, RunError> {
+        let doing = self.doing()?;
+        let open = self.opened("an attempt")?;
+        Ok(Act {
             run: self.position.run,
             target: Arc::clone(&self.target),
             subject: Arc::clone(&self.subject),
@@ -32,13 +54,11 @@ impl Run {
         })
     }
 
-    pub(super) fn open(&mut self, now: Millis, open: &Open) -> Result<Option<Action>, RunError> {
-        let Some(act) = self.act(open) else {
-            return Err(RunError::Machine(Illegal::new(self.machine.state(), "an open intent")));
-        };
-        let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
-        match self.doubt.clone() {
-            Doubt::Fresh if now < open.not_before => {
+    pub(super) fn open(&mut self, now: Millis) -> Result<Option<Action>, RunError> {
+        let open = self.opened("an attempt")?;
+        let (redo, not_before) = (open.intent.redo, open.not_before);
+        match &self.doubt {
+            Doubt::Fresh if now < not_before => {
                 // The attempt before surely failed and this one has not begun: the one moment at which an intent can be left.
                 if !self.cancels.is_empty() && self.turns_back() {
                     self.refuse(now, Reason::new(Reason::CANCELLED, "cancelled between two attempts"))?;
@@ -53,22 +73,25 @@ impl Run {
                 if self.interrupted {
                     return Ok(Some(Action::Stop(Stop::Interrupted)));
                 }
-                Ok(Some(Action::Wait(open.not_before)))
+                Ok(Some(Action::Wait(not_before)))
             }
-            Doubt::Fresh => Ok(Some(Action::Perform(act))),
-            Doubt::Unknown(why) if safe => {
-                // It did not fail: a run that was killed often enough must not give up over the first hiccup after it.
-                self.again(now, open, open.failed, why, 0)?;
+            Doubt::Fresh => Ok(Some(Action::Perform(self.act()?))),
+            Doubt::Unknown(why) => {
+                let why = why.clone();
+                match redo {
+                    // It did not fail: a run that was killed often enough must not give up over the first hiccup after it.
+                    Redo::Pure | Redo::Idempotent => self.again(now, 0, why, 0)?,
+                    Redo::AtMostOnce => return self.stuck(now, why),
+                    Redo::OnlyIfAbsent => self.doubt = Doubt::ToProbe,
+                }
                 Ok(None)
             }
-            Doubt::Unknown(why) if open.intent.redo == Redo::AtMostOnce => self.stuck(now, why),
-            Doubt::Unknown(_) => {
-                self.doubt = Doubt::ToProbe;
-                Ok(None)
+            Doubt::ToProbe => Ok(Some(Action::Probe(self.act()?))),
+            Doubt::ToFence => Ok(Some(Action::Fence(self.act()?))),
+            Doubt::Stuck(why) => {
+                let why = why.clone();
+                self.stuck(now, why)
             }
-            Doubt::ToProbe => Ok(Some(Action::Probe(act))),
-            Doubt::ToFence => Ok(Some(Action::Fence(act))),
-            Doubt::Stuck(why) => self.stuck(now, why),
         }
     }
 
@@ -93,33 +116,28 @@ impl Run {
                 doubt: true,
             });
             let actor = Arc::clone(&self.actor);
-            self.push(now, &actor, &record)?;
+            self.push(now, &actor, record)?;
         }
         Ok(Some(Action::Stop(Stop::InDoubt { step, why })))
     }
 
-    pub(super) fn again(
-        &mut self,
-        now: Millis,
-        open: &Open,
-        failed: u32,
-        why: String,
-        delay_ms: u64,
-    ) -> Result<(), RunError> {
-        let attempt = open.attempts + 1;
+    /// Journals that the open intent is attempted again, `failures` of its attempts having failed since the last.
+    fn again(&mut self, now: Millis, failures: u32, why: String, delay_ms: u64) -> Result<(), RunError> {
+        let open = self.opened("another attempt")?;
+        let (attempt, failed) = (open.attempts + 1, open.failed + failures);
         let record = Record::Attempt(Attempt { attempt, failed, why, not_before: now.plus(delay_ms), doubt: false });
         let actor = Arc::clone(&self.actor);
-        self.push(now, &actor, &record)?;
+        self.push(now, &actor, record)?;
         self.doubt = Doubt::Fresh;
         Ok(())
     }
 
     pub(super) fn refuse(&mut self, now: Millis, reason: Reason) -> Result<(), RunError> {
-        let step = open_step(&self.position);
+        let label = format!("{}:refused", open_step(&self.position));
         let input = Input::Outcome(Outcome::Refused(reason.clone()));
         let actor = Arc::clone(&self.actor);
         self.feed(now, &actor, &input, |to| {
-            Record::Outcome(Resulted { refused: Some(reason), ..plain(format!("{step}:refused"), to) })
+            Record::Outcome(Resulted { refused: Some(reason), ..plain(label, to) })
         })
     }
 
@@ -138,19 +156,12 @@ impl Run {
     /// # Errors
     /// [`RunError`]: the run must not go on in this process.
     pub fn performed(&mut self, now: Millis, performed: Performed) -> Result<(), RunError> {
-        let Phase::Open(open) = self.position.phase.clone() else {
-            return Err(RunError::Machine(Illegal::new(self.machine.state(), performed)));
-        };
-        let attempts = match self.machine.next() {
-            Next::Do(doing) => doing.attempts,
-            Next::Wait(_) | Next::Ask(_) | Next::Done(_) => 1,
-        };
-        let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
+        let safe = matches!(self.opened(&performed)?.intent.redo, Redo::Pure | Redo::Idempotent);
         match performed {
             Performed::Happened(seen) => self.happened(now, seen, false),
             Performed::Refused(reason) => self.refuse(now, reason),
-            Performed::Retry { why, after_ms } => self.retry(now, &open, attempts, why, after_ms),
-            Performed::Unknown { why } if safe => self.retry(now, &open, attempts, why, None),
+            Performed::Retry { why, after_ms } => self.retry(now, why, after_ms),
+            Performed::Unknown { why } if safe => self.retry(now, why, None),
             Performed::Unknown { why } => {
                 self.doubt = Doubt::Unknown(why);
                 Ok(())
@@ -158,19 +169,14 @@ impl Run {
         }
     }
 
-    pub(super) fn retry(
-        &mut self,
-        now: Millis,
-        open: &Open,
-        attempts: u32,
-        why: String,
-        after_ms: Option<u64>,
-    ) -> Result<(), RunError> {
-        let failed = open.failed + 1;
-        if failed >= attempts {
+    fn retry(&mut self, now: Millis, why: String, after_ms: Option<u64>) -> Result<(), RunError> {
+        let allowed = self.doing()?.attempts;
+        let open = self.opened("another attempt")?;
+        if open.failed + 1 >= allowed {
             return self.refuse(now, Reason::new(Reason::EXHAUSTED, why));
         }
-        self.again(now, open, failed, why, after_ms.unwrap_or_else(|| backoff_ms(open.attempts + 1)))
+        let delay_ms = after_ms.unwrap_or_else(|| backoff_ms(open.attempts + 1));
+        self.again(now, 1, why, delay_ms)
     }
 
     /// What came of [`Action::Fence`].
@@ -181,7 +187,7 @@ impl Run {
         match raised {
             FenceRaised::Up(how) => {
                 let actor = Arc::clone(&self.actor);
-                self.push(now, &actor, &Record::Fenced(Fenced { how }))?;
+                self.push(now, &actor, Record::Fenced(Fenced { how }))?;
                 self.doubt = Doubt::ToProbe;
             }
             FenceRaised::Failed(why) => self.doubt = Doubt::Stuck(format!("the fence could not be raised: {why}")),
@@ -194,9 +200,7 @@ impl Run {
     /// # Errors
     /// [`RunError`].
     pub fn probed(&mut self, now: Millis, probed: Probed) -> Result<(), RunError> {
-        let Phase::Open(open) = self.position.phase.clone() else {
-            return Err(RunError::Machine(Illegal::new(self.machine.state(), probed)));
-        };
+        let open = self.opened(&probed)?;
         let to_fence = open.intent.fence && !open.fenced;
         match probed {
             Probed::Happened(seen) => self.happened(now, seen, true),

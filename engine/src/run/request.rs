@@ -8,7 +8,7 @@ use crate::id::Millis;
 use crate::json::Json;
 use crate::position::Phase;
 use crate::record::{Answered, CancelRequested, Record, Resolved};
-use crate::scenario::{Choice, Ending, Input, Next, Verdict};
+use crate::scenario::{Choice, Ending, Input, Verdict};
 use crate::world::{Request, Unwilling, Wish};
 
 impl Run {
@@ -61,7 +61,7 @@ impl Run {
                 if let Phase::Open(open) = &self.position.phase {
                     ending.residue.push(format!("whether {} was applied was not established", open.intent.step));
                 }
-                self.push(now, &request.actor, &Record::Closed(ending))?;
+                self.push(now, &request.actor, Record::Closed(ending))?;
                 Ok(())
             }
         };
@@ -113,19 +113,19 @@ impl Run {
         happened: Option<Json>,
         reason: String,
     ) -> Result<Result<(), Unwilling>, RunError> {
-        let Phase::Open(open) = self.position.phase.clone() else {
+        let Phase::Open(open) = &self.position.phase else {
             return Ok(Err(Unwilling::NotInDoubt(step.to_owned())));
         };
-        let Next::Do(doing) = self.machine.next() else { return Ok(Err(Unwilling::NotInDoubt(step.to_owned()))) };
         // A safe step is never in doubt; one whose attempt is under way in this process is not yet.
         let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
         if open.intent.step != step || safe || (!self.resumed && open.doubt.is_none()) {
             return Ok(Err(Unwilling::NotInDoubt(step.to_owned())));
         }
+        let doing = self.doing()?;
         let (label, input, event) = match happened {
             Some(data) => {
                 let told = if data == Json::null() {
-                    doing.attested
+                    doing.attested.clone()
                 } else {
                     data.to::<serde_json::Value>()
                         .ok()

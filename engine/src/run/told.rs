@@ -10,10 +10,10 @@ pub(super) fn plain(label: String, to: String) -> Resulted {
     Resulted { label, event: None, refused: None, probed: false, to, evidence: Vec::new() }
 }
 
-pub(super) fn open_step(position: &Position) -> String {
+pub(super) fn open_step(position: &Position) -> &str {
     match &position.phase {
-        Phase::Open(open) => open.intent.step.clone(),
-        Phase::Ready | Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Closed(_) => String::new(),
+        Phase::Open(open) => &open.intent.step,
+        Phase::Ready | Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Closed(_) => "",
     }
 }
 

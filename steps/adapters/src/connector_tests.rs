@@ -84,7 +84,7 @@ impl Bench {
             target,
             subject,
             epoch: Some("s1".into()),
-            doing,
+            doing: doing.into(),
             ordinal: 0,
             attempt: 1,
             key,
@@ -373,15 +373,15 @@ async fn online_that_outlives_the_connector_is_waited_out_or_called_a_contradict
 async fn what_is_no_step_of_ours_is_refused() {
     let bench = Bench::new().await;
     let mut act = bench.act(&Observe {});
-    act.doing.step = "rotate-transit-key";
+    std::sync::Arc::make_mut(&mut act.doing).step = "rotate-transit-key";
     assert!(matches!(bench.connector.perform(&act).await, Performed::Refused(r) if r.code == code::UNKNOWN_STEP));
     assert!(matches!(bench.connector.fence(&act).await, FenceRaised::Failed(_)));
     assert!(matches!(bench.connector.probe(&act).await, Probed::Unknown(_)));
     let mut act = bench.act(&Mint { ttl_s: 1 });
-    act.doing.body = recover_engine::Json::of(&json!({ "ttl_s": "x" }));
+    std::sync::Arc::make_mut(&mut act.doing).body = recover_engine::Json::of(&json!({ "ttl_s": "x" }));
     assert!(matches!(bench.connector.perform(&act).await, Performed::Refused(r) if r.code == code::UNKNOWN_STEP));
     let mut act = bench.act(&Stop {});
-    act.doing.timeout_ms = 0;
+    std::sync::Arc::make_mut(&mut act.doing).timeout_ms = 0;
     let held = bench.connector.workload.lock().await.unwrap();
     assert!(matches!(bench.connector.perform(&act).await, Performed::Unknown { .. }), "its time is over");
     drop(held);

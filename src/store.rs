@@ -279,6 +279,20 @@ impl Records {
         Ok(self.overviews()?.into_iter().map(list).collect())
     }
 
+    /// Where every open run is, or why that cannot be told, in one pass over the log.
+    pub(crate) fn open_positions(&self) -> Result<Vec<Result<Position, Fault>>, Fault> {
+        let open = self.reader.open_runs().map_err(|e| read_fault(&e))?;
+        let position = |entries: Result<Vec<recover_journal::StoredEntry>, ReadError>| {
+            let entries: Vec<Entry> =
+                entries.map_err(|e| read_fault(&e))?.into_iter().map(|stored| stored.entry).collect();
+            fold(&entries).map(|folded| folded.position)
+        };
+        if let (true, Some(damage)) = (open.runs.is_empty(), open.damage.first()) {
+            return Err(read_fault(&ReadError::Damage(*damage)));
+        }
+        Ok(open.runs.into_iter().map(|(_, entries)| position(entries)).collect())
+    }
+
     pub(crate) fn open_runs(&self) -> Result<Vec<RunId>, Fault> {
         Ok(self.overviews()?.into_iter().filter(|run| run.open).map(|run| run.run).collect())
     }

@@ -71,7 +71,7 @@ pub use crate::{
     memory::MemoryJournal,
     own::Author,
     owner::FileJournal,
-    reader::{Listing, Reader, RunOverview, StoredEntry},
+    reader::{Listing, OpenRuns, Reader, RunOverview, StoredEntry},
     salvage::{Salvage, salvage},
     state_dir::{Host, Owned, StateDir},
     stats::Stats,

@@ -8,7 +8,7 @@ use recover_engine::{Digest, Entry, Key, Kind, Millis, Receipt, RunId};
 
 use crate::error::{Damage, Failed, ReadError, What};
 use crate::follow::Follower;
-use crate::frame::FrameView;
+use crate::frame::{FRAME_HEADER, FrameView};
 use crate::scan::Cursor;
 use crate::storage::{DiskStorage, Storage, read_into};
 use crate::summary::{RunPart, Summary};
@@ -91,6 +91,15 @@ pub struct Listing {
     pub damage: Vec<Damage>,
 }
 
+/// The runs that have not ended, and what of the log could not be read.
+#[derive(Debug)]
+pub struct OpenRuns {
+    /// The runs, oldest first, each with its records or why they cannot be read.
+    pub runs: Vec<(RunId, Result<Vec<StoredEntry>, ReadError>)>,
+    /// Damaged places. A run of which nothing is left but what stood there is not in `runs`.
+    pub damage: Vec<Damage>,
+}
+
 /// A log that is only read.
 #[derive(Clone)]
 pub struct Reader {
@@ -161,23 +170,66 @@ impl Reader {
     fn overview(&self) -> Result<(Vec<RunOverview>, Vec<Damage>), (ReadError, Listing)> {
         let failed = |error: ReadError| (error, Listing::default());
         let survey = Survey::of(&*self.storage).map_err(|e| failed(e.into()))?;
+        let (summaries, damage) = self.summaries(&survey).map_err(failed)?;
+        Ok((overviews(&summaries), damage))
+    }
+
+    /// What each segment holds, and what is damaged.
+    fn summaries(&self, survey: &Survey) -> Result<(Vec<Summary>, Vec<Damage>), ReadError> {
         let mut damage = survey.damages.clone();
-        let mut runs: BTreeMap<RunId, RunOverview> = BTreeMap::new();
+        let mut summaries = Vec::with_capacity(survey.segments.len());
         let mut buffer = Vec::new();
         for place in 0..survey.segments.len() {
-            let summary = match survey.contents(&*self.storage, place, Depth::Checksums, &mut buffer) {
+            summaries.push(match survey.contents(&*self.storage, place, Depth::Checksums, &mut buffer) {
                 Ok(contents) => contents.summary,
                 Err(ReadError::Damage(found)) => {
                     damage.push(found);
-                    self.left(&survey, place).map_err(failed)?
+                    self.left(survey, place)?
                 }
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(error),
+            });
+        }
+        Ok((summaries, damage))
+    }
+
+    /// Every run that has not ended, with its records or why they cannot be read, in one pass over the log.
+    ///
+    /// # Errors
+    /// If the system does not let it read. Damage is in the answer.
+    pub fn open_runs(&self) -> Result<OpenRuns, ReadError> {
+        let survey = Survey::of(&*self.storage)?;
+        let (summaries, damage) = self.summaries(&survey)?;
+        let open: Vec<RunId> = overviews(&summaries).iter().filter(|run| run.open).map(|run| run.run).collect();
+        let sound = damage.is_empty() && survey.segments.iter().all(Segment::is_sound);
+        let (mut runs, mut buffer) = (Vec::with_capacity(open.len()), Vec::new());
+        for run in open {
+            let entries = match sound.then(|| self.pick_up(&survey, &summaries, run, &mut buffer)) {
+                Some(Ok(entries)) => Ok(entries),
+                // What looks damaged is looked at with all that is known of damage.
+                None | Some(Err(ReadError::Damage(_))) => self.run(run),
+                Some(Err(error)) => return Err(error),
             };
-            for part in summary.runs.iter().filter(|part| part.run != RunId::JOURNAL) {
-                runs.entry(part.run).and_modify(|run| run.add(part)).or_insert_with(|| RunOverview::new(part));
+            runs.push((run, entries));
+        }
+        Ok(OpenRuns { runs, damage })
+    }
+
+    /// The records of a run in a log without damage.
+    fn pick_up(
+        &self,
+        survey: &Survey,
+        summaries: &[Summary],
+        run: RunId,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Vec<StoredEntry>, ReadError> {
+        let mut found = Vec::new();
+        for (segment, summary) in survey.segments.iter().zip(summaries) {
+            if let Some(part) = summary.runs.iter().find(|part| part.run == run) {
+                self.gather(segment, part, &mut found, buffer)??;
             }
         }
-        Ok((runs.into_values().collect(), damage))
+        judge(run, &found, &[], &[])?;
+        Ok(found)
     }
 
     /// What is left of a damaged segment.
@@ -254,8 +306,10 @@ impl Reader {
         let file = open(&*self.storage, &segment.file)?;
         let failed = || Failed::to(format!("read {}", segment.file.path()));
         let base = u64::from(part.first_offset);
-        let size = file.size().map_err(failed())?;
-        let end = (u64::from(part.last_offset) + crate::frame::FRAME_LEN_MAX as u64).min(size);
+        // The last frame says itself how long it is; one that does not is found to be none below.
+        let last = u64::from(part.last_offset);
+        read_into(&*file, buffer, last, FRAME_HEADER).map_err(failed())?;
+        let end = last + FrameView::len_of(buffer).unwrap_or(FRAME_HEADER) as u64;
         let len = usize::try_from(end.saturating_sub(base)).unwrap_or(0);
         read_into(&*file, buffer, base, len).map_err(failed())?;
         let mut cursor = Cursor::at(buffer, 0, part.first_frame, None);
@@ -313,6 +367,14 @@ impl Reader {
     pub fn follow(&self, after: u64) -> Follower {
         Follower::new(Arc::clone(&self.storage), after)
     }
+}
+
+fn overviews(summaries: &[Summary]) -> Vec<RunOverview> {
+    let mut runs: BTreeMap<RunId, RunOverview> = BTreeMap::new();
+    for part in summaries.iter().flat_map(|summary| &summary.runs).filter(|part| part.run != RunId::JOURNAL) {
+        runs.entry(part.run).and_modify(|run| run.add(part)).or_insert_with(|| RunOverview::new(part));
+    }
+    runs.into_values().collect()
 }
 
 /// Decodes the records of one run in a frame.

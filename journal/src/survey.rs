@@ -18,6 +18,13 @@ pub(crate) struct Segment {
     pub(crate) header: Option<SegmentHeader>,
 }
 
+impl Segment {
+    /// Whether it is as it was written, as far as its name and header say.
+    pub(crate) const fn is_sound(&self) -> bool {
+        self.header.is_some() && matches!(self.file.condition, Condition::Sound)
+    }
+}
+
 /// The files of a log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Survey {

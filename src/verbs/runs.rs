@@ -62,22 +62,21 @@ fn status_line(position: &Position, live: bool) -> (Value, String) {
 pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     let records = records(global)?;
     let live = records.owner_lives();
-    let ids = match run {
-        Some(run) => vec![parse_run(run)?],
-        None => records.open_runs()?,
+    let positions = match run {
+        Some(run) => vec![Ok(records.position(parse_run(run)?)?)],
+        None => records.open_positions()?,
     };
-    if ids.is_empty() {
+    if positions.is_empty() {
         printer.talk("nothing is open");
     }
-    for id in ids {
-        match records.position(id) {
+    for position in positions {
+        match position {
             Ok(position) => {
                 let (value, text) = status_line(&position, live);
                 printer.show(&value, || text);
             }
             // A run that cannot be read does not hide the others.
-            Err(fault) if run.is_none() => crate::say(&fault, printer),
-            Err(fault) => return Err(fault),
+            Err(fault) => crate::say(&fault, printer),
         }
     }
     Ok(Exit::Done)

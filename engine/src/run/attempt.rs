@@ -136,9 +136,7 @@ impl Run {
         let label = format!("{}:refused", open_step(&self.position));
         let input = Input::Outcome(Outcome::Refused(reason.clone()));
         let actor = Arc::clone(&self.actor);
-        self.feed(now, &actor, &input, |to| {
-            Record::Outcome(Resulted { refused: Some(reason), ..plain(label, to) })
-        })
+        self.feed(now, &actor, &input, |to| Record::Outcome(Resulted { refused: Some(reason), ..plain(label, to) }))
     }
 
     pub(super) fn happened(&mut self, now: Millis, seen: Seen, probed: bool) -> Result<(), RunError> {

@@ -31,8 +31,10 @@ pub struct Row {
 
 fn main() -> std::process::ExitCode {
     let words: Vec<String> = std::env::args().collect();
-    if let Some("resume-child") = words.get(1).map(String::as_str) {
-        return large::child(Path::new(&words[2]));
+    match words.get(1).map(String::as_str) {
+        Some("resume-child") => return large::child(Path::new(&words[2])),
+        Some("counted-child") => return commits::child(Path::new(&words[2])),
+        _ => {}
     }
     let quick = words.iter().any(|word| word == "--quick");
     let only = words.iter().position(|word| word == "--only").and_then(|at| words.get(at + 1));

@@ -218,11 +218,18 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// The frames that one run takes.
 pub fn alone_frames(state: &Path) -> u64 {
+    alone_between(state, || {}, || {})
+}
+
+/// One run alone, between two calls; the frames that it takes.
+pub fn alone_between(state: &Path, before: impl FnOnce(), after: impl FnOnce()) -> u64 {
     let plan = Plan::new();
     let journal = journal(state);
-    let before = journal.log().head().frame;
+    let frame = journal.log().head().frame;
+    before();
     block_on(one(&plan, &journal, 0));
-    journal.log().head().frame - before
+    after();
+    journal.log().head().frame - frame
 }
 
 /// One run at a time, in turns with the raw limit.
@@ -296,7 +303,6 @@ pub fn together(dir: &Path, rounds: u64) -> Row {
         commits += lengths.iter().map(|run| run.len() as u64).sum::<u64>();
         limit.push(raw.appends(&groups));
     }
-    eprintln!("frames {} commits {commits} ours {:?} raw {:?}", journal.log().head().frame, ours, limit);
     let ratio = ratio(&ours, &limit);
     let per_s = commits as f64 / ours.iter().sum::<Duration>().as_secs_f64();
     Row {

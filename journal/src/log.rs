@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use recover_engine::{BadEntry, Consumed, Entry, Journal, JournalError, Key, Ledger, OpenRun, Receipt, RunId};
 
-use crate::admission::{Touched, admit};
+use crate::admission::Waiting;
 use crate::core::{Core, room};
 use crate::error::{Failed, OpenError, ReadError};
 use crate::handover::{Promise, Queue, Ticket, lead, promise};
@@ -44,6 +44,12 @@ type Answer = Result<Receipt, JournalError>;
 struct Request {
     batch: Vec<Entry>,
     promise: Promise<Answer>,
+}
+
+impl AsRef<[Entry]> for Request {
+    fn as_ref(&self) -> &[Entry] {
+        &self.batch
+    }
 }
 
 /// What the writer thread, the appenders and the index share.
@@ -118,13 +124,7 @@ impl CommitLog {
         let (place, head) = (core.place().0, core.head());
         let shared = Arc::new(Shared {
             queue: Queue::new(),
-            pen: Mutex::new(Writer {
-                core,
-                group_max: GROUP_LEN_MAX.min(batch_max),
-                waiting: Vec::new(),
-                group: Vec::new(),
-                touched: Touched::default(),
-            }),
+            pen: Mutex::new(Writer { core, group_max: GROUP_LEN_MAX.min(batch_max), waiting: Waiting::default() }),
             ledger: RwLock::new(found.ledger),
             poisoned: OnceLock::new(),
             progress: Arc::default(),
@@ -320,9 +320,7 @@ impl Shared {
 struct Writer {
     core: Core,
     group_max: usize,
-    waiting: Vec<Request>,
-    group: Vec<Request>,
-    touched: Touched,
+    waiting: Waiting<Request>,
 }
 
 impl Writer {
@@ -332,66 +330,42 @@ impl Writer {
         if written.is_err() {
             let why = shared.poisoned.get_or_init(|| "the writer panicked".into());
             shared.queue.close();
-            shared.queue.take_now(&mut self.waiting);
+            shared.queue.take_now(&mut self.waiting.later);
             self.refuse(why);
         }
     }
 
     fn write_frames(&mut self, shared: &Shared) {
         loop {
-            shared.queue.take_now(&mut self.waiting);
-            if self.waiting.is_empty() {
+            shared.queue.take_now(&mut self.waiting.later);
+            if self.waiting.later.is_empty() {
                 return;
             }
             if let Some(why) = shared.poisoned.get() {
                 return self.refuse(why);
             }
-            self.select(shared);
-            if !self.group.is_empty()
+            let refuse = |request: Request, why| request.promise.keep(Err(why));
+            self.waiting.select(&shared.ledger(), self.group_max, footprint, refuse);
+            if !self.waiting.group.is_empty()
                 && let Err(error) = self.write(shared)
             {
                 let why = shared.poisoned.get_or_init(|| error.to_string());
                 shared.queue.close();
-                shared.queue.take_now(&mut self.waiting);
+                shared.queue.take_now(&mut self.waiting.later);
                 return self.refuse(why);
             }
         }
     }
 
     fn refuse(&mut self, why: &str) {
-        for request in self.group.drain(..).chain(self.waiting.drain(..)) {
+        for request in self.waiting.group.drain(..).chain(self.waiting.later.drain(..)) {
             request.promise.keep(Err(JournalError::Poisoned(why.to_owned())));
         }
     }
 
-    /// Moves what goes into the next frame from `waiting` to `group`; answers what may not be written at all.
-    fn select(&mut self, shared: &Shared) {
-        self.touched.clear();
-        let ledger = shared.ledger();
-        let mut size = 0;
-        let mut full = false;
-        let mut later = Vec::new();
-        for request in self.waiting.drain(..) {
-            let len = footprint(&request.batch);
-            full |= !self.group.is_empty() && size + len > self.group_max;
-            if full || !self.touched.add(&request.batch) {
-                later.push(request);
-                continue;
-            }
-            match admit(&ledger, &request.batch) {
-                Ok(()) => {
-                    size += len;
-                    self.group.push(request);
-                }
-                Err(error) => request.promise.keep(Err(error)),
-            }
-        }
-        self.waiting = later;
-    }
-
-    /// Writes a frame, tells the ledger, then those who wait. On an error the requests are still in `group`.
+    /// Writes a frame, tells the ledger, then those who wait. On an error the requests are still in the group.
     fn write(&mut self, shared: &Shared) -> io::Result<()> {
-        let batches: Vec<&[Entry]> = self.group.iter().map(|request| request.batch.as_slice()).collect();
+        let batches: Vec<&[Entry]> = self.waiting.group.iter().map(|request| request.batch.as_slice()).collect();
         let receipt = self.core.commit(&batches)?;
         {
             let mut ledger = shared.ledger_mut();
@@ -400,9 +374,9 @@ impl Writer {
         let records = batches.iter().map(|batch| batch.len() as u64).sum();
         shared.counts.records.fetch_add(records, Ordering::Relaxed);
         shared.counts.segment.store(self.core.place().0, Ordering::Relaxed);
-        let mut written = Vec::with_capacity(self.group.len());
+        let mut written = Vec::with_capacity(self.waiting.group.len());
         shared.progress.set(receipt);
-        for request in self.group.drain(..) {
+        for request in self.waiting.group.drain(..) {
             request.promise.keep(Ok(receipt));
             written.push(request.batch);
         }

@@ -1,5 +1,7 @@
 //! The command line of `cargo xtask`: few words, so it is read by hand and nothing needs to be built for it.
 
+use crate::heavy::{self, Heavy};
+
 /// How long each fuzz target runs if nothing else is said. Seconds.
 pub(crate) const FUZZ_SECONDS: u32 = 60;
 
@@ -9,6 +11,7 @@ pub(crate) enum Command {
     Test,
     Ci { seconds: u32 },
     Crash { full: bool },
+    Heavy { heavy: &'static Heavy, full: bool },
     Loom,
     Fuzz { targets: Vec<String>, seconds: u32 },
     Bench { quick: bool },
@@ -18,11 +21,11 @@ pub(crate) enum Command {
 /// A command line that was understood.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Parsed {
-    Help(&'static str),
+    Help(String),
     Run(Command),
 }
 
-const HELP: &str = "\
+const HEAD: &str = "\
 Builds, tests and measures `recover`. Continuous integration runs the same lanes.
 
 Usage: cargo xtask <lane> [flags]        `cargo xtask <lane> --help` says more
@@ -34,7 +37,9 @@ Usage: cargo xtask <lane> [flags]        `cargo xtask <lane> --help` says more
   fuzz      arbitrary bytes into the record decoder and into `advance`
   bench     measures; `--quick` only checks the counts
   graphs    renews the golden graphs of the scenarios; `--check` compares them
+";
 
+const FOOT: &str = "
 Start with `cargo xtask test`. Before a commit: `cargo xtask ci`.
 Exit code: 0 if every lane passed, 1 if one failed, 64 if the command line was not understood.";
 
@@ -49,7 +54,8 @@ const CI: &str = "\
 Usage: cargo xtask ci [--seconds N]
 
 Runs, in this order, and every one even if an earlier one failed:
-  test, fmt, clippy, doc, graphs --check, deny, loom, crash, fuzz (N seconds for each target, 60 by default), bench --quick
+  test, fmt, clippy, doc, graphs --check, deny, loom, crash, the bounded form of every lane that has `--full`,
+  fuzz (N seconds for each target, 60 by default), bench --quick
 Prints a table of lanes, tests and times at the end, and alone on the last line `N passed, N failed`: the tests executed, as
 libtest counted them, where a lane that failed without a failed test counts as one failed.
 cargo-deny and cargo-fuzz are installed into target/tools if they are missing. Without a network, cargo-deny leaves out the
@@ -90,15 +96,27 @@ Usage: cargo xtask graphs [--check]
 Explores every scenario and writes its graph (JSON, Mermaid, DOT) and its matrix of states and inputs to scenarios/graphs.
 --check writes nothing and fails if a committed file is not what the explorer finds.";
 
+/// The list of lanes.
+fn list() -> String {
+    let heavy = heavy::ALL.iter().map(|heavy| format!("  {:<9} {}\n", heavy.name, heavy.title));
+    format!("{HEAD}{}{FOOT}", heavy.collect::<String>())
+}
+
+fn help_of(heavy: &Heavy) -> String {
+    let Heavy { name, text, .. } = heavy;
+    format!("Usage: cargo xtask {name} [--full]\n\n{text}\nThe whole output is kept in target/{name}.log.")
+}
+
 /// Reads the command line.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String> {
     let mut args: Vec<String> = args.collect();
     if args.is_empty() {
-        return Ok(Parsed::Help(HELP));
+        return Ok(Parsed::Help(list()));
     }
     let lane = args.remove(0);
+    let heavy = heavy::named(&lane);
     let help = match lane.as_str() {
-        "-h" | "--help" | "help" => return Ok(Parsed::Help(HELP)),
+        "-h" | "--help" | "help" => return Ok(Parsed::Help(list())),
         "test" => TEST,
         "ci" => CI,
         "crash" => CRASH,
@@ -106,10 +124,11 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
         "fuzz" => FUZZ,
         "bench" => BENCH,
         "graphs" => GRAPHS,
+        _ if heavy.is_some() => "",
         _ => return Err(format!("there is no lane `{lane}`")),
     };
     if args.iter().any(|arg| arg == "-h" || arg == "--help") {
-        return Ok(Parsed::Help(help));
+        return Ok(Parsed::Help(heavy.map_or_else(|| help.to_owned(), help_of)));
     }
     let command = match lane.as_str() {
         "ci" => Command::Ci { seconds: seconds(&mut args)? },
@@ -124,7 +143,10 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
         }
         "bench" => Command::Bench { quick: flag(&mut args, "--quick") },
         "graphs" => Command::Graphs { check: flag(&mut args, "--check") },
-        _ => Command::Test,
+        _ => match heavy {
+            Some(heavy) => Command::Heavy { heavy, full: flag(&mut args, "--full") },
+            None => Command::Test,
+        },
     };
     match args.first() {
         Some(arg) => Err(format!("`cargo xtask {lane}` does not take `{arg}`")),
@@ -169,6 +191,8 @@ mod tests {
         assert_eq!(parsed("fuzz record --seconds 5 advance"), fuzz(&["record", "advance"], 5));
         assert_eq!(parsed("ci --seconds 3"), Ok(Parsed::Run(Command::Ci { seconds: 3 })));
         assert_eq!(parsed("graphs --check"), Ok(Parsed::Run(Command::Graphs { check: true })));
+        let power = heavy::named("power").unwrap();
+        assert_eq!(parsed("power --full"), Ok(Parsed::Run(Command::Heavy { heavy: power, full: true })));
         assert_eq!(parsed("graphs"), Ok(Parsed::Run(Command::Graphs { check: false })));
         assert_eq!(parsed("test"), Ok(Parsed::Run(Command::Test)));
     }
@@ -182,8 +206,9 @@ mod tests {
 
     #[test]
     fn every_lane_explains_itself() {
-        for lane in ["test", "ci", "crash", "loom", "fuzz", "bench", "graphs"] {
-            assert!(HELP.contains(&format!("\n  {lane} ")), "{lane}");
+        let heavy = heavy::ALL.iter().map(|heavy| heavy.name);
+        for lane in ["test", "ci", "crash", "loom", "fuzz", "bench", "graphs"].into_iter().chain(heavy) {
+            assert!(list().contains(&format!("\n  {lane} ")), "{lane}");
             let help = parsed(&format!("{lane} --help"));
             assert!(matches!(help, Ok(Parsed::Help(text)) if text.contains(&format!("cargo xtask {lane}"))), "{lane}");
         }

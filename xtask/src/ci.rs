@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use crate::lane::{Lane, Tally};
-use crate::{fuzz, lanes};
+use crate::{fuzz, heavy, lanes};
 
 /// Runs every lane, whatever came of the ones before.
 pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
-    let lanes = [
+    let mut lanes = vec![
         lanes::test(),
         lanes::fmt(),
         lanes::clippy(),
@@ -16,9 +16,9 @@ pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
         lanes::deny(),
         lanes::loom(),
         lanes::crash(false),
-        fuzz::lane(&[], fuzz_seconds),
-        lanes::bench(true),
     ];
+    lanes.extend(heavy::ALL.iter().map(|heavy| heavy.lane(false)));
+    lanes.extend([fuzz::lane(&[], fuzz_seconds), lanes::bench(true)]);
     print!("{}", summary(&lanes));
     if lanes.iter().all(Lane::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

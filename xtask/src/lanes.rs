@@ -23,7 +23,7 @@ fn one(mut command: Command, why: &str) -> Outcome {
 }
 
 /// A lane that is asked for particular tests and finds none has shown nothing.
-fn at_least_one(mut outcome: Outcome, what: &str) -> Outcome {
+pub(crate) fn at_least_one(mut outcome: Outcome, what: &str) -> Outcome {
     if outcome.failure.is_none() && outcome.tally.passed == 0 {
         outcome.failure = Some(format!("no test ran: {what}"));
     }

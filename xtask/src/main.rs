@@ -4,6 +4,7 @@ mod args;
 mod ci;
 mod exec;
 mod fuzz;
+mod heavy;
 mod lane;
 mod lanes;
 mod tools;
@@ -30,6 +31,7 @@ fn run(command: &Command) -> ExitCode {
     let done = match command {
         Command::Ci { seconds } => return ci::run(*seconds),
         Command::Test => lane::report(lanes::test()),
+        Command::Heavy { heavy, full } => lane::report(heavy.lane(*full)),
         Command::Loom => lane::report(lanes::loom()),
         Command::Crash { full } => lane::report(lanes::crash(*full)),
         Command::Bench { quick } => lane::report(lanes::bench(*quick)),

@@ -1,0 +1,76 @@
+//! The lanes that are one test target each: a sample in `cargo test`, the bounded form in continuous integration, all of it
+//! in a night. Which form runs is told to the target in `RECOVER_LANE`.
+
+use crate::exec::{self, cargo};
+use crate::lane::{Lane, Outcome};
+use crate::lanes::{at_least_one, outcome};
+
+/// A lane that is one test target.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Heavy {
+    /// The word on the command line.
+    pub(crate) name: &'static str,
+    /// One line for the list.
+    pub(crate) title: &'static str,
+    /// What `--help` says besides.
+    pub(crate) text: &'static str,
+    package: &'static str,
+    /// The test targets.
+    targets: &'static [&'static str],
+    /// Whether the binary must be there in release too.
+    binary: bool,
+}
+
+/// Every such lane.
+pub(crate) const ALL: &[Heavy] = &[
+    Heavy {
+        name: "power",
+        title: "every state in which a power cut can leave the journal",
+        text: "\
+Records every write, sync, rename and truncation that the journal makes, builds every state of the disk that a power cut could
+leave of them, opens each, and looks for what was acknowledged. --full builds a million.",
+        package: "recover-journal",
+        targets: &["power"],
+        binary: false,
+    },
+];
+
+/// The lane of that name.
+pub(crate) fn named(name: &str) -> Option<&'static Heavy> {
+    ALL.iter().find(|heavy| heavy.name == name)
+}
+
+impl Heavy {
+    /// Runs it, bounded or in full.
+    pub(crate) fn lane(&self, full: bool) -> Lane {
+        Lane::run(self.name, || self.work(full).unwrap_or_else(Outcome::failed))
+    }
+
+    fn work(&self, full: bool) -> Result<Outcome, String> {
+        if self.binary && !exec::run(&mut cargo(&["build", "--release"]))?.ok {
+            return Err("the release build failed".into());
+        }
+        let log = exec::root().join(format!("target/{}.log", self.name));
+        let mut command = cargo(&["test", "--release", "-p", self.package]);
+        for target in self.targets {
+            command.args(["--test", target]);
+        }
+        command.args(["--", "--nocapture"]).env("RECOVER_LANE", if full { "full" } else { "bounded" });
+        let ran = exec::run_into(&mut command, &log)?;
+        let figure = format!("{}: ", self.name);
+        let figures: Vec<String> = ran.tail.iter().filter(|line| line.starts_with(&figure)).cloned().collect();
+        if !ran.ok {
+            ran.tail.iter().for_each(|line| println!("{line}"));
+        }
+        let mut outcome = at_least_one(outcome(Ok(ran), "the tests could not be built"), "the target is empty");
+        // A lane that does not say what it did has not shown it.
+        if outcome.failure.is_none() && figures.is_empty() {
+            outcome.failure = Some(format!("it printed no line that begins with `{figure}`"));
+        }
+        outcome.notes.extend(figures.iter().map(|line| line.trim_start_matches(&figure).to_owned()));
+        if outcome.failure.is_some() {
+            outcome.notes.push(format!("the whole output is in {}", log.display()));
+        }
+        Ok(outcome)
+    }
+}

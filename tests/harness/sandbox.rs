@@ -27,6 +27,7 @@ impl Sandbox {
         self.dir().join("recover.toml")
     }
 
+    #[allow(dead_code, reason = "not every test binary looks at the state")]
     pub fn state(&self) -> PathBuf {
         self.dir().join("state")
     }

@@ -33,6 +33,17 @@ leave of them, opens each, and looks for what was acknowledged. --full builds a 
         targets: &["power"],
         binary: false,
     },
+    Heavy {
+        name: "faults",
+        title: "system calls that fail or are the last",
+        text: "\
+Runs the recovery of a sandbox under strace and makes its state-changing calls fail (EIO, ENOSPC, EDQUOT, EROFS, EMFILE, EINTR;
+once and for ever) or be its last (SIGKILL), finishes the work without faults, and asks the sandbox's ledger. --full takes
+every call of a run, which lasts a night. Without strace it is not run, and says so.",
+        package: "recover",
+        targets: &["faults"],
+        binary: true,
+    },
 ];
 
 /// The lane of that name.

@@ -82,8 +82,9 @@ codes! {
         "Reading never repairs. Healthy runs stay readable. `recover journal verify` names the place; \
          `recover journal salvage --reason …` seals the damaged range, keeps its bytes, and blocks what may be in it.",
     TooNew = "RCV0019" Damaged "the journal or run is of a version that this build does not know"
-        "It was written by a later build. Any build can replay and verify a run it knows the format of; only a build that \
-         knows the scenario's version can resume it.",
+        "It was written by a later build and is whole: nothing is damaged, and nothing is to be salvaged. Use the build that \
+         wrote it. Any build can replay and verify a run whose format it knows; only a build that knows the scenario's version \
+         can resume it.",
     NotWritable = "RCV0020" JournalNotWritable "the journal could not be written"
         "A write or sync failed. Nothing is done whose intent is not durable, so the process ended at once. Make room or repair \
          the disk, then `recover resume`.",

@@ -37,8 +37,19 @@ fn read_fault(error: &ReadError) -> Fault {
         ReadError::Damage(_) => Code::Damaged,
         ReadError::Failed(_) => Code::Unreadable,
     };
-    let fault = Fault::new(code, chain(error));
-    if code == Code::Damaged { fault.hint("`recover journal verify` names every damaged place") } else { fault }
+    // Nothing is wrong with what a later build wrote, so it is not called damaged.
+    let message = match error {
+        ReadError::Damage(damage) if newer => format!("the journal was written by a later build: {damage}"),
+        ReadError::Damage(_) | ReadError::Failed(_) => chain(error),
+    };
+    let fault = Fault::new(code, message);
+    if newer {
+        fault.hint("use the build that wrote it")
+    } else if code == Code::Damaged {
+        fault.hint("`recover journal verify` names every damaged place")
+    } else {
+        fault
+    }
 }
 
 fn open_fault(error: &OpenError) -> Fault {

@@ -260,6 +260,10 @@ pub(crate) struct Listed {
     pub(crate) records: u32,
 }
 
+fn listed(run: RunOverview) -> Listed {
+    Listed { id: run.run, open: run.open, records: run.last_seq }
+}
+
 /// The records, read without the lock.
 pub(crate) struct Records {
     path: PathBuf,
@@ -286,8 +290,14 @@ impl Records {
     }
 
     pub(crate) fn runs(&self) -> Result<Vec<Listed>, Fault> {
-        let list = |run: RunOverview| Listed { id: run.run, open: run.open, records: run.last_seq };
-        Ok(self.overviews()?.into_iter().map(list).collect())
+        Ok(self.overviews()?.into_iter().map(listed).collect())
+    }
+
+    /// The runs, and what keeps this from being all of them: where the log is damaged, more may have been there.
+    pub(crate) fn listing(&self) -> Result<(Vec<Listed>, Option<Fault>), Fault> {
+        let listing = self.reader.runs().map_err(|e| read_fault(&e))?;
+        let runs = listing.runs.into_iter().filter(|run| run.run != RunId::JOURNAL).map(listed).collect();
+        Ok((runs, listing.damage.first().map(|damage| read_fault(&ReadError::Damage(*damage)))))
     }
 
     pub(crate) fn open_runs(&self) -> Result<Vec<RunId>, Fault> {

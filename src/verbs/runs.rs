@@ -12,7 +12,7 @@ use crate::line;
 use crate::owner::result;
 use crate::place::Place;
 use crate::printer::Printer;
-use crate::store::{Records, parse_run};
+use crate::store::{Listed, Records, parse_run};
 
 fn records(global: &Global) -> Result<Records, Fault> {
     Records::open(&Place::of(global)?.state)
@@ -62,11 +62,14 @@ fn status_line(position: &Position, live: bool) -> (Value, String) {
 pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     let records = records(global)?;
     let live = records.owner_lives();
-    let ids = match run {
-        Some(run) => vec![parse_run(run)?],
-        None => records.open_runs()?,
+    let (ids, exit) = match run {
+        Some(run) => (vec![parse_run(run)?], Exit::Done),
+        None => {
+            let (runs, exit) = listing(&records, printer)?;
+            (runs.into_iter().filter(|run| run.open).map(|run| run.id).collect(), exit)
+        }
     };
-    if ids.is_empty() {
+    if ids.is_empty() && exit == Exit::Done {
         printer.talk("nothing is open");
     }
     for id in ids {
@@ -80,12 +83,28 @@ pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Re
             Err(fault) => return Err(fault),
         }
     }
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// The runs. Where the log is damaged they may not be all: that is said aloud, and is the command's exit code.
+fn listing(records: &Records, printer: Printer) -> Result<(Vec<Listed>, Exit), Fault> {
+    let (runs, damage) = records.listing()?;
+    let Some(fault) = damage else { return Ok((runs, Exit::Done)) };
+    if runs.is_empty() {
+        return Err(fault);
+    }
+    printer.talk(&format!(
+        "warning[{}]: {}; runs and records may be missing here: `recover verify --all` names every place",
+        fault.code.as_str(),
+        fault.message
+    ));
+    Ok((runs, fault.code.exit()))
 }
 
 pub(super) fn list(global: &Global, state: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     let records = records(global)?;
-    for run in records.runs()? {
+    let (runs, exit) = listing(&records, printer)?;
+    for run in runs {
         let word = if run.open { "open" } else { "closed" };
         if state.is_some_and(|wanted| wanted != word) {
             continue;
@@ -93,26 +112,37 @@ pub(super) fn list(global: &Global, state: Option<&str>, printer: Printer) -> Re
         let value = json!({
             "schema": "recover.run/v1", "run": run.id.to_string(), "state": word,
             "begun": clock::rfc3339(run.id.begun_at()), "records": run.records,
+            "log_damaged": exit != Exit::Done,
         });
         printer.show(&value, || {
             format!("{word:<7} {}  {:>5} records  {}", clock::rfc3339(run.id.begun_at()), run.records, run.id)
         });
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 pub(super) fn events(global: &Global, run: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     let records = records(global)?;
-    let ids = match run {
-        Some(run) => vec![parse_run(run)?],
-        None => records.runs()?.into_iter().map(|run| run.id).collect(),
+    let (ids, exit) = match run {
+        Some(run) => (vec![parse_run(run)?], Exit::Done),
+        None => {
+            let (runs, exit) = listing(&records, printer)?;
+            (runs.into_iter().map(|run| run.id).collect(), exit)
+        }
     };
     for id in ids {
-        for entry in records.entries(id)? {
-            printer.show(&line::event(&entry), || line::sentence(&entry));
+        match records.entries(id) {
+            Ok(entries) => {
+                for entry in entries {
+                    printer.show(&line::event(&entry), || line::sentence(&entry));
+                }
+            }
+            // A run that cannot be read does not hide the others.
+            Err(fault) if run.is_none() && exit != Exit::Done => crate::say(&fault, printer),
+            Err(fault) => return Err(fault),
         }
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 pub(super) fn watch(global: &Global, run: Option<&str>, printer: Printer) -> Result<Exit, Fault> {

@@ -16,6 +16,7 @@ mod frozen;
 mod hostile;
 mod index;
 mod kill;
+mod plan;
 mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;

@@ -122,6 +122,11 @@ codes! {
         "The head that was printed when a run ended is not in this log: it was cut, rolled back or replaced.",
     WrongTarget = "RCV0035" Usage "the scenario does not apply to this kind of target"
         "`recover scenarios` says what each scenario is for.",
+    Untrusted = "RCV0036" AsFound "the authority's certificate is not trusted"
+        "Nothing was sent: its issuer is unknown here, or it is for another name, or its time has not come or has passed. The \
+         message says which. For a private CA name its file as `ca` beside `base`, taken from whoever runs the authority and \
+         never from the peer that fails; correct `base` where the name is wrong; have an expired certificate renewed. There \
+         is no way to skip the check.",
 }
 
 /// An error on its way out.

@@ -233,7 +233,9 @@ impl Store {
             return Err(Fault::new(Code::UnknownRun, format!("{id} is not closed")));
         };
         let stop = recover_engine::Stop::Closed((**ending).clone());
-        Ok(result::result(&position, &stop, self.commits(id)?, None))
+        let (mut line, exit) = result::result(&position, &stop, self.commits(id)?, None);
+        result::explain(&mut line, &self.records.entries(id)?);
+        Ok((line, exit))
     }
 
     /// What earlier runs consumed of this subject.

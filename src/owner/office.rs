@@ -317,7 +317,8 @@ impl Office {
         match drive(run, self.store.journal(), &world, host).await {
             Ok(stop) => {
                 let commits = self.store.commits(run.position().run).unwrap_or(host.commits.get());
-                let (line, exit) = result::result(run.position(), &stop, commits, host.head.get());
+                let (mut line, exit) = result::result(run.position(), &stop, commits, host.head.get());
+                result::explain(&mut line, &self.store.entries(run.position().run).unwrap_or_default());
                 Tell::Result { line, exit: exit as u8 }
             }
             Err(DriveError::Journal(error)) => {

@@ -193,7 +193,9 @@ fn closed_result(records: &Records, id: RunId, position: &Position) -> Result<(V
         return Err(Fault::new(Code::UnknownRun, format!("{id} is not closed")));
     };
     let stop = recover_engine::Stop::Closed((**ending).clone());
-    Ok(result::result(position, &stop, records.commits(id)?, None))
+    let (mut line, exit) = result::result(position, &stop, records.commits(id)?, None);
+    result::explain(&mut line, &records.entries(id)?);
+    Ok((line, exit))
 }
 
 fn evidence_of(entry: &recover_engine::Entry) -> Vec<String> {

@@ -20,6 +20,7 @@ mod plan;
 mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
+mod tls;
 mod versions;
 mod words;
 

@@ -155,8 +155,26 @@ impl Transport {
     /// Only a failure of connecting surely came before the sending.
     fn unsent_or_lost(&self, error: &reqwest::Error) -> Failure {
         let why = format!("{}: {}", self.origin, chain(error));
+        if is_untrusted(error) {
+            return Failure::Untrusted(why);
+        }
         if error.is_connect() || error.is_builder() { Failure::NotSent(why) } else { Failure::Lost(why) }
     }
+}
+
+/// Whether the peer's certificate was refused, somewhere down the causes.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // The handshake's failure comes as the content of an I/O error, whose `source` skips it.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = inner.map(|inner| inner as &dyn std::error::Error).or_else(|| error.source());
+    }
+    false
 }
 
 /// What an answer other than success means.

@@ -289,6 +289,9 @@ impl Office {
         let Ready { mut run, target } = ready;
         let id = run.position().run;
         prepare(&host, envelope);
+        if let recover_engine::Phase::Asked { seq, asked } = &run.position().phase {
+            host.answer_routine(*seq, asked);
+        }
         host.listen(listener);
         self.owner.borrow_mut().note(id, &run.position().charter.begun, true, true);
         self.live.borrow_mut().insert(id, Rc::clone(&host));

@@ -13,10 +13,12 @@ mod bad_input;
 mod concurrency;
 mod disk;
 mod frozen;
+mod full;
 mod hostile;
 mod index;
 mod kill;
 mod plan;
+mod plane;
 mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;

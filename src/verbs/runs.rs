@@ -149,6 +149,10 @@ pub(super) fn watch(global: &Global, run: Option<&str>, printer: Printer) -> Res
     const LOOK: Duration = Duration::from_millis(200);
     let records = records(global)?;
     let wanted = run.map(parse_run).transpose()?;
+    if let Some(id) = wanted {
+        // What is not there will not come: the id of a run is known once the run is.
+        let _there = records.begun(id)?;
+    }
     let mut follow = records.follow(wanted)?;
     loop {
         let mut closed = false;

@@ -66,7 +66,11 @@ fn open_fault(error: &OpenError) -> Fault {
             use std::io::ErrorKind;
             let unwritable = matches!(
                 failed.source.kind(),
-                ErrorKind::StorageFull | ErrorKind::ReadOnlyFilesystem | ErrorKind::QuotaExceeded | ErrorKind::Other
+                ErrorKind::StorageFull
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::QuotaExceeded
+                    | ErrorKind::FileTooLarge
+                    | ErrorKind::Other
             ) || failed.source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
             Fault::new(if unwritable { Code::NotWritable } else { Code::Unreadable }, message)
         }

@@ -127,6 +127,9 @@ codes! {
          message says which. For a private CA name its file as `ca` beside `base`, taken from whoever runs the authority and \
          never from the peer that fails; correct `base` where the name is wrong; have an expired certificate renewed. There \
          is no way to skip the check.",
+    NoResources = "RCV0037" Interrupted "the system does not give what every command needs"
+        "Descriptors, memory or threads ran out before anything was begun: `ulimit -n`, or what else runs here. Nothing was done; \
+         try again.",
 }
 
 /// An error on its way out.

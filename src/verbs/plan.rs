@@ -19,7 +19,7 @@ pub(super) fn plan(global: &Global, start: &StartArgs, printer: Printer) -> Resu
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Fault::caused(Code::Bug, "the runtime cannot be started", &e))?;
+        .map_err(|e| Fault::caused(Code::NoResources, "the runtime cannot be started", &e))?;
     let lines = runtime.block_on(walk(&chosen, &world))?;
     for (value, text) in lines {
         printer.show(&value, || text);

@@ -225,7 +225,8 @@ fn retry_after(text: &str) -> Option<u64> {
 
 fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
     let failed = |why: &dyn std::fmt::Display| format!("the CA file {} cannot be used: {why}", path.display());
-    let file = crate::files::open_any(path, rustix::fs::OFlags::RDONLY).map_err(|e| failed(&e))?;
+    let file = crate::files::open_any(path, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK)
+        .map_err(|e| failed(&e))?;
     let bytes = crate::files::read_capped(&file, BODY_MOST).map_err(|e| failed(&e))?;
     let certificates = reqwest::Certificate::from_pem_bundle(&bytes).map_err(|e| failed(&e))?;
     // An empty list would not mean "nobody" to everyone who reads it.

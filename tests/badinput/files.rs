@@ -7,6 +7,9 @@ use crate::{CANARY, Case, World, handled, refused};
 
 const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1", "--output", "json"];
 
+/// Makes what is at a path.
+type Make = fn(&Path);
+
 pub fn fifo(path: &Path) {
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
@@ -32,7 +35,7 @@ fn copy(from: &Path, to: &Path) {
 
 pub fn cases(world: &World) -> Vec<Case> {
     let mut cases = Vec::new();
-    let unsafe_states: &[(&str, fn(&Path))] = &[
+    let unsafe_states: &[(&str, Make)] = &[
         ("a file", |path| std::fs::write(path, "").unwrap()),
         ("a FIFO", fifo),
         ("a socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),
@@ -66,7 +69,7 @@ fn credentials(world: &World, cases: &mut Vec<Case>) {
     let (head, rest) = world.config.split_once("credential = \"").unwrap();
     let (_, tail) = rest.split_once('"').unwrap();
     let config = format!("{head}credential = \"file:@/credential\"{tail}");
-    let kinds: &[(&str, &str, fn(&Path))] = &[
+    let kinds: &[(&str, &str, Make)] = &[
         ("is not there", "credential", |_| {}),
         ("is a directory", "regular file", |path| directory(path, 0o700)),
         ("is a FIFO", "regular file", fifo),
@@ -101,7 +104,7 @@ fn journals(world: &World, cases: &mut Vec<Case>) {
     fn segment(state: &Path) -> std::path::PathBuf {
         state.join("log/00000001.seg")
     }
-    let harm: &[(&str, fn(&Path))] = &[
+    let harm: &[(&str, Make)] = &[
         ("its first segment is gone", |state| std::fs::remove_file(segment(state)).unwrap()),
         ("its first segment is empty", |state| std::fs::write(segment(state), "").unwrap()),
         ("its first segment is cut", |state| {

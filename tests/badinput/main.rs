@@ -32,7 +32,8 @@ use sandbox::{RECOVER, Sandbox};
 
 /// What is never to be seen in any output.
 pub const CANARY: &str = "s3cr3t-canary-41d7";
-const THREADS: usize = 12;
+/// Most cases wait for a retry rather than for a processor.
+const THREADS: usize = 24;
 
 type Prepare = Arc<dyn Fn(&Path) + Send + Sync>;
 

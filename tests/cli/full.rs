@@ -18,6 +18,7 @@ struct Disk {
 }
 
 impl Disk {
+    #[expect(clippy::explicit_write, reason = "past the test harness, which keeps what a test that passes prints")]
     /// `None`, and said aloud, where this process may not mount.
     fn mount(options: &str) -> Option<Self> {
         let at = tempfile::tempdir().unwrap();

@@ -144,7 +144,7 @@ pub(crate) enum Command {
         #[arg(long)]
         absent: bool,
         /// The event as JSON, where "it happened" does not say enough
-        #[arg(long, value_name = "JSON", requires = "happened")]
+        #[arg(long, value_name = "JSON", requires = "happened", conflicts_with = "absent")]
         data: Option<String>,
     },
     /// Close a run as it stands; refused while it is being executed

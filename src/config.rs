@@ -1,6 +1,7 @@
 //! The configuration: found, read, and explained when it cannot be used.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use recover_scenarios::identity_loss::Reprovision;
@@ -102,12 +103,21 @@ fn merge_folder(config: &mut Config, folder: &Path) -> Result<(), Fault> {
 fn read(path: &Path) -> Result<Config, Fault> {
     const LEN_MAX: u64 = 1 << 20;
     let place = path.display();
-    let size = std::fs::metadata(path)
-        .map_err(|e| {
-            Fault::caused(Code::NoConfig, &format!("{place} cannot be read"), &e)
-                .hint("without configuration, try: recover --scenario identity-loss --target sandbox")
-        })?
-        .len();
+    let meta = std::fs::metadata(path).map_err(|e| {
+        Fault::caused(Code::NoConfig, &format!("{place} cannot be read"), &e)
+            .hint("without configuration, try: recover --scenario identity-loss --target sandbox")
+    })?;
+    // A FIFO would never end, nor a device.
+    if !meta.is_file() {
+        return Err(Fault::new(Code::BadConfig, format!("{place} is not a regular file")));
+    }
+    // It names the programs that are started, as root perhaps.
+    if meta.mode() & 0o002 != 0 {
+        return Err(
+            Fault::new(Code::BadConfig, format!("{place} is writable by everybody")).hint(format!("chmod o-w {place}"))
+        );
+    }
+    let size = meta.len();
     if size > LEN_MAX {
         return Err(Fault::new(Code::BadConfig, format!("{place} is larger than 1 MiB")));
     }

@@ -82,8 +82,9 @@ codes! {
         "Reading never repairs. Healthy runs stay readable. `recover journal verify` names the place; \
          `recover journal salvage --reason …` seals the damaged range, keeps its bytes, and blocks what may be in it.",
     TooNew = "RCV0019" Damaged "the journal or run is of a version that this build does not know"
-        "It was written by a later build. Any build can replay and verify a run it knows the format of; only a build that \
-         knows the scenario's version can resume it.",
+        "It was written by a later build and is whole: nothing is damaged, and nothing is to be salvaged. Use the build that \
+         wrote it. Any build can replay and verify a run whose format it knows; only a build that knows the scenario's version \
+         can resume it.",
     NotWritable = "RCV0020" JournalNotWritable "the journal could not be written"
         "A write or sync failed. Nothing is done whose intent is not durable, so the process ended at once. Make room or repair \
          the disk, then `recover resume`.",
@@ -121,6 +122,14 @@ codes! {
         "The head that was printed when a run ended is not in this log: it was cut, rolled back or replaced.",
     WrongTarget = "RCV0035" Usage "the scenario does not apply to this kind of target"
         "`recover scenarios` says what each scenario is for.",
+    Untrusted = "RCV0036" AsFound "the authority's certificate is not trusted"
+        "Nothing was sent: its issuer is unknown here, or it is for another name, or its time has not come or has passed. The \
+         message says which. For a private CA name its file as `ca` beside `base`, taken from whoever runs the authority and \
+         never from the peer that fails; correct `base` where the name is wrong; have an expired certificate renewed. There \
+         is no way to skip the check.",
+    NoResources = "RCV0037" Interrupted "the system does not give what every command needs"
+        "Descriptors, memory or threads ran out before anything was begun: `ulimit -n`, or what else runs here. Nothing was done; \
+         try again.",
 }
 
 /// An error on its way out.

@@ -28,6 +28,10 @@ fn main() -> ExitCode {
     // No core dump holds a token, and no file is readable by others, whatever the shell that started this allows.
     let _ = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    // A file that may not grow is an error of the write that wanted it to, not the end of a process in the middle of a step.
+    let mut too_large = nix::sys::signal::SigSet::empty();
+    too_large.add(nix::sys::signal::Signal::SIGXFSZ);
+    let _ = too_large.thread_block();
     let words: Vec<_> = std::env::args_os().collect();
     let json = words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
         || words.iter().any(|word| word == "--output=json");

@@ -37,8 +37,19 @@ fn read_fault(error: &ReadError) -> Fault {
         ReadError::Damage(_) => Code::Damaged,
         ReadError::Failed(_) => Code::Unreadable,
     };
-    let fault = Fault::new(code, chain(error));
-    if code == Code::Damaged { fault.hint("`recover journal verify` names every damaged place") } else { fault }
+    // Nothing is wrong with what a later build wrote, so it is not called damaged.
+    let message = match error {
+        ReadError::Damage(damage) if newer => format!("the journal was written by a later build: {damage}"),
+        ReadError::Damage(_) | ReadError::Failed(_) => chain(error),
+    };
+    let fault = Fault::new(code, message);
+    if newer {
+        fault.hint("use the build that wrote it")
+    } else if code == Code::Damaged {
+        fault.hint("`recover journal verify` names every damaged place")
+    } else {
+        fault
+    }
 }
 
 fn open_fault(error: &OpenError) -> Fault {
@@ -55,7 +66,11 @@ fn open_fault(error: &OpenError) -> Fault {
             use std::io::ErrorKind;
             let unwritable = matches!(
                 failed.source.kind(),
-                ErrorKind::StorageFull | ErrorKind::ReadOnlyFilesystem | ErrorKind::QuotaExceeded | ErrorKind::Other
+                ErrorKind::StorageFull
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::QuotaExceeded
+                    | ErrorKind::FileTooLarge
+                    | ErrorKind::Other
             ) || failed.source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
             Fault::new(if unwritable { Code::NotWritable } else { Code::Unreadable }, message)
         }
@@ -222,7 +237,9 @@ impl Store {
             return Err(Fault::new(Code::UnknownRun, format!("{id} is not closed")));
         };
         let stop = recover_engine::Stop::Closed((**ending).clone());
-        Ok(result::result(&position, &stop, self.commits(id)?, None))
+        let (mut line, exit) = result::result(&position, &stop, self.commits(id)?, None);
+        result::explain(&mut line, &self.records.entries(id)?);
+        Ok((line, exit))
     }
 
     /// What earlier runs consumed of this subject.
@@ -247,6 +264,10 @@ pub(crate) struct Listed {
     pub(crate) id: RunId,
     pub(crate) open: bool,
     pub(crate) records: u32,
+}
+
+fn listed(run: RunOverview) -> Listed {
+    Listed { id: run.run, open: run.open, records: run.last_seq }
 }
 
 /// The records, read without the lock.
@@ -275,22 +296,26 @@ impl Records {
     }
 
     pub(crate) fn runs(&self) -> Result<Vec<Listed>, Fault> {
-        let list = |run: RunOverview| Listed { id: run.run, open: run.open, records: run.last_seq };
-        Ok(self.overviews()?.into_iter().map(list).collect())
+        Ok(self.overviews()?.into_iter().map(listed).collect())
     }
 
-    /// Where every open run is, or why that cannot be told, in one pass over the log.
-    pub(crate) fn open_positions(&self) -> Result<Vec<Result<Position, Fault>>, Fault> {
+    /// The runs, and what keeps this from being all of them: where the log is damaged, more may have been there.
+    pub(crate) fn listing(&self) -> Result<(Vec<Listed>, Option<Fault>), Fault> {
+        let listing = self.reader.runs().map_err(|e| read_fault(&e))?;
+        let runs = listing.runs.into_iter().filter(|run| run.run != RunId::JOURNAL).map(listed).collect();
+        Ok((runs, listing.damage.first().map(|damage| read_fault(&ReadError::Damage(*damage)))))
+    }
+
+    /// Where every open run is, or why that cannot be told, in one pass over the log; and what keeps this from being all.
+    pub(crate) fn open_positions(&self) -> Result<(Vec<Result<Position, Fault>>, Option<Fault>), Fault> {
         let open = self.reader.open_runs().map_err(|e| read_fault(&e))?;
         let position = |entries: Result<Vec<recover_journal::StoredEntry>, ReadError>| {
             let entries: Vec<Entry> =
                 entries.map_err(|e| read_fault(&e))?.into_iter().map(|stored| stored.entry).collect();
             fold(&entries).map(|folded| folded.position)
         };
-        if let (true, Some(damage)) = (open.runs.is_empty(), open.damage.first()) {
-            return Err(read_fault(&ReadError::Damage(*damage)));
-        }
-        Ok(open.runs.into_iter().map(|(_, entries)| position(entries)).collect())
+        let runs = open.runs.into_iter().map(|(_, entries)| position(entries)).collect();
+        Ok((runs, open.damage.first().map(|damage| read_fault(&ReadError::Damage(*damage)))))
     }
 
     pub(crate) fn open_runs(&self) -> Result<Vec<RunId>, Fault> {

@@ -27,7 +27,7 @@ pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Resu
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Fault::caused(Code::Bug, "the runtime cannot be started", &e))?;
+        .map_err(|e| Fault::caused(Code::NoResources, "the runtime cannot be started", &e))?;
     LocalSet::new().block_on(&runtime, async {
         for _ in 0..TRIES {
             match Store::open(state)? {
@@ -55,7 +55,7 @@ async fn own(store: Store, state: &Path, envelope: Envelope, printer: Printer) -
     let first = Rc::clone(&office);
     tokio::task::spawn_local(async move { first.handle(envelope, sender).await });
 
-    let stream = |kind| signal(kind).map_err(|e| Fault::caused(Code::Bug, "signals cannot be caught", &e));
+    let stream = |kind| signal(kind).map_err(|e| Fault::caused(Code::NoResources, "signals cannot be caught", &e));
     let (mut int, mut term) = (stream(SignalKind::interrupt())?, stream(SignalKind::terminate())?);
     let mut signals = 0_u32;
     let mut said: Option<Result<Exit, Fault>> = None;

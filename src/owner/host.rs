@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
-use recover_engine::{Choice, Entry, Host, Kind, Millis, Receipt, Record, Request, Unwilling, Wish, Woken};
+use recover_engine::{Asked, Choice, Entry, Host, Kind, Millis, Receipt, Record, Request, Unwilling, Wish, Woken};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
@@ -115,23 +115,22 @@ impl Host for RunHost {
         self.head.set(Some(receipt));
         for entry in entries {
             self.tell(&Tell::Event { line: line::event(entry), text: line::sentence(entry) });
-            self.answer_routine(entry);
+            if entry.header().kind == Kind::Asked
+                && let Ok(Record::Asked(asked)) = Record::parse(Kind::Asked, entry.payload())
+            {
+                self.answer_routine(entry.header().seq, &asked);
+            }
         }
     }
 }
 
 impl RunHost {
     /// `--yes` answers what the scenario calls routine, and nothing else.
-    fn answer_routine(&self, entry: &Entry) {
+    pub(crate) fn answer_routine(&self, seq: u32, asked: &Asked) {
         let Some(actor) = self.yes.borrow().clone() else { return };
-        if entry.header().kind != Kind::Asked {
-            return;
-        }
-        if let Ok(Record::Asked(asked)) = Record::parse(Kind::Asked, entry.payload())
-            && let Some(choice) = asked.question.routine
-        {
+        if let Some(choice) = asked.question.routine.clone() {
             debug_assert_ne!(choice, Choice::DENY, "a routine answer is never a no");
-            let question = Some(entry.header().seq);
+            let question = Some(seq);
             let reason = "answered by --yes".to_owned();
             let _answer = self.wish(actor, Wish::Answer { question, choice: choice.into_owned(), reason });
         }

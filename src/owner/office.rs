@@ -289,6 +289,9 @@ impl Office {
         let Ready { mut run, target } = ready;
         let id = run.position().run;
         prepare(&host, envelope);
+        if let recover_engine::Phase::Asked { seq, asked } = &run.position().phase {
+            host.answer_routine(*seq, asked);
+        }
         host.listen(listener);
         self.owner.borrow_mut().note(id, &run.position().charter.begun, true, true);
         self.live.borrow_mut().insert(id, Rc::clone(&host));
@@ -317,7 +320,8 @@ impl Office {
         match drive(run, self.store.journal(), &world, host).await {
             Ok(stop) => {
                 let commits = self.store.commits(run.position().run).unwrap_or(host.commits.get());
-                let (line, exit) = result::result(run.position(), &stop, commits, host.head.get());
+                let (mut line, exit) = result::result(run.position(), &stop, commits, host.head.get());
+                result::explain(&mut line, &self.store.entries(run.position().run).unwrap_or_default());
                 Tell::Result { line, exit: exit as u8 }
             }
             Err(DriveError::Journal(error)) => {

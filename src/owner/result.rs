@@ -1,6 +1,6 @@
 //! How a run stopped, as the line that machines read last and the exit code.
 
-use recover_engine::{Ending, Position, Receipt, Stop, Verdict};
+use recover_engine::{Ending, Entry, Kind, Position, Receipt, Record, Stop, Verdict};
 use serde_json::{Value, json};
 
 use crate::clock;
@@ -77,6 +77,23 @@ pub(crate) fn result(position: &Position, stop: &Stop, commits: u32, head: Optio
     (line, exit)
 }
 
+/// Adds the stable code of what a run gave up over, where it has one of its own.
+pub(crate) fn explain(line: &mut Value, entries: &[Entry]) {
+    if !matches!(line["verdict"].as_str(), Some("given-up" | "cancelled")) {
+        return;
+    }
+    let refused =
+        entries.iter().rev().filter(|entry| entry.header().kind == Kind::Outcome).find_map(
+            |entry| match Record::parse(entry.header().kind, entry.payload()) {
+                Ok(Record::Outcome(outcome)) => outcome.refused,
+                Ok(_) | Err(_) => None,
+            },
+        );
+    if refused.is_some_and(|reason| reason.code == recover_adapters::code::CERTIFICATE) {
+        line["code"] = json!(Code::Untrusted.as_str());
+    }
+}
+
 /// The result for a person.
 pub(crate) fn text(line: &Value) -> String {
     let get = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
@@ -87,6 +104,9 @@ pub(crate) fn text(line: &Value) -> String {
     if let Some(workload) = line.get("workload") {
         let word = |key: &str| workload[key].as_str().unwrap_or_default();
         out.push_str(&format!("\n  workload: found {}, left {}", word("found"), word("left")));
+    }
+    if let Some(code) = line.get("code").and_then(Value::as_str) {
+        out.push_str(&format!("\n  error[{code}]: recover explain {code}"));
     }
     if let Some(scenario) = line.get("suggested_scenario").and_then(Value::as_str) {
         out.push_str(&format!("\n  this is a case for: --scenario {scenario}"));

@@ -236,8 +236,15 @@ fn on_run(global: &Global, run: &str, printer: Printer, ask: Ask) -> Result<Exit
 
 pub(super) fn resume(global: &Global, run: Option<&str>, all: bool, printer: Printer) -> Result<Exit, Fault> {
     let place = Place::of(global)?;
-    let open = match Records::open(&place.state) {
-        Ok(records) => records.open_runs()?,
+    let open: Vec<recover_engine::RunId> = match Records::open(&place.state) {
+        Ok(records) => {
+            let (runs, damage) = records.listing()?;
+            // An open run may be where the log cannot be read: without a name, "nothing is open" would be a guess.
+            if let (None, Some(fault)) = (run, damage) {
+                return Err(fault);
+            }
+            runs.into_iter().filter(|run| run.open).map(|run| run.id).collect()
+        }
         Err(fault) if all && fault.code == Code::StateDirMissing => Vec::new(),
         Err(fault) => return Err(fault),
     };

@@ -19,7 +19,7 @@ pub(super) fn plan(global: &Global, start: &StartArgs, printer: Printer) -> Resu
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Fault::caused(Code::Bug, "the runtime cannot be started", &e))?;
+        .map_err(|e| Fault::caused(Code::NoResources, "the runtime cannot be started", &e))?;
     let lines = runtime.block_on(walk(&chosen, &world))?;
     for (value, text) in lines {
         printer.show(&value, || text);
@@ -57,11 +57,14 @@ async fn walk(chosen: &Chosen, world: &TargetWorld) -> Result<Vec<(Value, String
                 let (how, outcome) = if looking {
                     ("observed", observe(world, chosen, &*machine, &doing).await)
                 } else {
-                    ("predicted", predict(&*machine))
+                    ("predicted", predict(&*machine).ok_or_else(String::new))
                 };
-                let Some(outcome) = outcome else {
-                    lines.push(line(number, state, &doing.summary, "unknowable", "", committed));
-                    break;
+                let outcome = match outcome {
+                    Ok(outcome) => outcome,
+                    Err(why) => {
+                        lines.push(line(number, state, &doing.summary, "unknowable", &why, committed));
+                        break;
+                    }
                 };
                 let said = match &outcome {
                     Outcome::Happened(told) => told.ending.clone(),
@@ -93,12 +96,13 @@ fn line(number: usize, state: &str, what: &str, how: &str, said: &str, committed
     (value, format!("{number:>4}  {how:<14} {what} → {said}"))
 }
 
+/// Takes a look; where it does not succeed at once, a sentence that says why.
 async fn observe(
     world: &TargetWorld,
     chosen: &Chosen,
     machine: &dyn Machine,
     doing: &Doing,
-) -> Option<Outcome<recover_engine::Told>> {
+) -> Result<Outcome<recover_engine::Told>, String> {
     let epoch = machine.epoch().map(str::to_owned);
     let act = Act {
         run: recover_engine::RunId::new(Millis(clock::now().0), [0; 10]),
@@ -112,9 +116,9 @@ async fn observe(
         fenced: false,
     };
     match world.perform(&act).await {
-        Performed::Happened(Seen { told, .. }) => Some(Outcome::Happened(told)),
-        Performed::Refused(reason) => Some(Outcome::Refused(reason)),
-        Performed::Retry { .. } | Performed::Unknown { .. } => None,
+        Performed::Happened(Seen { told, .. }) => Ok(Outcome::Happened(told)),
+        Performed::Refused(reason) => Ok(Outcome::Refused(reason)),
+        Performed::Retry { why, .. } | Performed::Unknown { why } => Err(why),
     }
 }
 

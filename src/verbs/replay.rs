@@ -22,7 +22,8 @@ pub(super) fn replay(global: &Global, run: &str, printer: Printer) -> Result<Exi
     let position = &replayed.position;
     if let Phase::Closed(ending) = &position.phase {
         let stop = Stop::Closed((**ending).clone());
-        let (value, _) = result::result(position, &stop, records.commits(id)?, None);
+        let (mut value, _) = result::result(position, &stop, records.commits(id)?, None);
+        result::explain(&mut value, &entries);
         printer.show(&value, || result::text(&value));
     }
     let value = json!({

@@ -62,11 +62,11 @@ fn status_line(position: &Position, live: bool) -> (Value, String) {
 pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     let records = records(global)?;
     let live = records.owner_lives();
-    let positions = match run {
-        Some(run) => vec![Ok(records.position(parse_run(run)?)?)],
-        None => records.open_positions()?,
+    let (positions, exit) = match run {
+        Some(run) => (vec![Ok(records.position(parse_run(run)?)?)], Exit::Done),
+        None => whole(records.open_positions()?, printer),
     };
-    if positions.is_empty() {
+    if positions.is_empty() && exit == Exit::Done {
         printer.talk("nothing is open");
     }
     for position in positions {
@@ -79,12 +79,24 @@ pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Re
             Err(fault) => crate::say(&fault, printer),
         }
     }
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// What was found. Where the log is damaged it may not be all: that is said aloud, and is the command's exit code.
+fn whole<T>((found, damage): (Vec<T>, Option<Fault>), printer: Printer) -> (Vec<T>, Exit) {
+    let Some(fault) = damage else { return (found, Exit::Done) };
+    printer.talk(&format!(
+        "warning[{}]: {}; runs and records may be missing here: `recover verify --all` names every place",
+        fault.code.as_str(),
+        fault.message
+    ));
+    (found, fault.code.exit())
 }
 
 pub(super) fn list(global: &Global, state: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     let records = records(global)?;
-    for run in records.runs()? {
+    let (runs, exit) = whole(records.listing()?, printer);
+    for run in runs {
         let word = if run.open { "open" } else { "closed" };
         if state.is_some_and(|wanted| wanted != word) {
             continue;
@@ -92,32 +104,47 @@ pub(super) fn list(global: &Global, state: Option<&str>, printer: Printer) -> Re
         let value = json!({
             "schema": "recover.run/v1", "run": run.id.to_string(), "state": word,
             "begun": clock::rfc3339(run.id.begun_at()), "records": run.records,
+            "log_damaged": exit != Exit::Done,
         });
         printer.show(&value, || {
             format!("{word:<7} {}  {:>5} records  {}", clock::rfc3339(run.id.begun_at()), run.records, run.id)
         });
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 pub(super) fn events(global: &Global, run: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     let records = records(global)?;
-    let ids = match run {
-        Some(run) => vec![parse_run(run)?],
-        None => records.runs()?.into_iter().map(|run| run.id).collect(),
+    let (ids, exit) = match run {
+        Some(run) => (vec![parse_run(run)?], Exit::Done),
+        None => {
+            let (runs, exit) = whole(records.listing()?, printer);
+            (runs.into_iter().map(|run| run.id).collect(), exit)
+        }
     };
     for id in ids {
-        for entry in records.entries(id)? {
-            printer.show(&line::event(&entry), || line::sentence(&entry));
+        match records.entries(id) {
+            Ok(entries) => {
+                for entry in entries {
+                    printer.show(&line::event(&entry), || line::sentence(&entry));
+                }
+            }
+            // A run that cannot be read does not hide the others.
+            Err(fault) if run.is_none() && exit != Exit::Done => crate::say(&fault, printer),
+            Err(fault) => return Err(fault),
         }
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 pub(super) fn watch(global: &Global, run: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     const LOOK: Duration = Duration::from_millis(200);
     let records = records(global)?;
     let wanted = run.map(parse_run).transpose()?;
+    if let Some(id) = wanted {
+        // What is not there will not come: the id of a run is known once the run is.
+        let _there = records.begun(id)?;
+    }
     let mut follow = records.follow(wanted)?;
     loop {
         let mut closed = false;
@@ -162,7 +189,9 @@ fn closed_result(records: &Records, id: RunId, position: &Position) -> Result<(V
         return Err(Fault::new(Code::UnknownRun, format!("{id} is not closed")));
     };
     let stop = recover_engine::Stop::Closed((**ending).clone());
-    Ok(result::result(position, &stop, records.commits(id)?, None))
+    let (mut line, exit) = result::result(position, &stop, records.commits(id)?, None);
+    result::explain(&mut line, &records.entries(id)?);
+    Ok((line, exit))
 }
 
 fn evidence_of(entry: &recover_engine::Entry) -> Vec<String> {

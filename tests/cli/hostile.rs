@@ -101,6 +101,40 @@ fn a_damaged_log_is_reported_salvaged_and_blocks_what_may_be_in_it() {
 }
 
 #[test]
+fn what_can_still_be_listed_does_not_hide_the_damage() {
+    let sandbox = Sandbox::up();
+    sandbox.lose(false);
+    let first = result(&sandbox.recover(GO))["run"].as_str().unwrap().to_owned();
+    assert_eq!(code(&sandbox.recover(GO)), 8, "a second run, in later frames");
+    let whole = sandbox.recover(&["list", "--output", "json"]);
+    assert_eq!((lines(&whole).len(), code(&whole)), (2, 0));
+    assert!(lines(&whole).iter().all(|line| line["log_damaged"] == false));
+
+    // A byte of the second run's first frame: what is before it can be read.
+    let verified = lines(&sandbox.recover(&["verify", "--all", "--output", "json"]));
+    let frames = verified[0]["report"]["frames"].as_u64().unwrap();
+    let bytes = std::fs::read(segment(&sandbox)).unwrap();
+    let mut offset = 128;
+    for _ in 0..frames - 2 {
+        offset += u32::from_le_bytes(bytes[offset + 12..offset + 16].try_into().unwrap()) as usize;
+    }
+    flip(&segment(&sandbox), offset + 200);
+
+    for words in [&["list"][..], &["status"], &["events"]] {
+        let output = sandbox.recover(words);
+        let said = stderr(&output);
+        assert_eq!(code(&output), 7, "{words:?}: {said}");
+        assert!(said.contains("warning[RCV0018]") && said.contains("recover verify"), "{words:?}: {said}");
+        assert!(!said.contains("nothing is open"), "{words:?}: nobody can know that: {said}");
+    }
+    let listed = lines(&sandbox.recover(&["list", "--output", "json"]));
+    assert!(listed.iter().any(|line| line["run"] == first.as_str()), "the healthy run is readable");
+    assert!(listed.iter().all(|line| line["log_damaged"] == true));
+    assert_error(&sandbox.recover(&["resume", "--all"]), "RCV0018", 7);
+    assert_eq!(code(&sandbox.recover(&["replay", &first])), 0);
+}
+
+#[test]
 fn a_directory_of_another_machine_is_read_and_not_acted_on() {
     let sandbox = Sandbox::up();
     sandbox.lose(false);

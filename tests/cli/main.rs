@@ -13,12 +13,16 @@ mod bad_input;
 mod concurrency;
 mod disk;
 mod frozen;
+mod full;
 mod hostile;
 mod index;
 mod kill;
+mod plan;
+mod plane;
 mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
+mod tls;
 mod versions;
 mod words;
 

@@ -104,6 +104,21 @@ fn yes_answers_what_is_routine() {
 }
 
 #[test]
+fn yes_answers_a_routine_question_that_was_asked_before() {
+    let sandbox = Sandbox::up();
+    sandbox.lose(false);
+    let config = std::fs::read_to_string(sandbox.config()).unwrap().replace("\"allow\"", "\"ask\"");
+    std::fs::write(sandbox.config(), config).unwrap();
+    let asked = result(&sandbox.recover(GO));
+    assert_eq!(asked["verdict"], "operator-needed");
+    let run = asked["run"].as_str().unwrap();
+    assert_eq!(code(&sandbox.recover(&["resume", run])), 4, "without it the question stays");
+    let output = sandbox.recover(&["resume", run, "--yes", "--output", "json"]);
+    assert_eq!(result(&output)["verdict"], "recovered", "{}", stderr(&output));
+    assert_eq!(sandbox.ledger()["pairs"], 1);
+}
+
+#[test]
 fn two_commands_on_one_target_make_one_run() {
     let sandbox = Sandbox::up();
     sandbox.lose(false);

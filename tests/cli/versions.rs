@@ -43,7 +43,11 @@ fn log(sandbox: &Sandbox) -> impl PartialEq {
 fn each_is_refused(sandbox: &Sandbox, cases: &[&[&str]]) {
     let before = log(sandbox);
     for words in cases {
-        assert_error(&sandbox.recover(words), "RCV0019", 7);
+        let output = sandbox.recover(words);
+        assert_error(&output, "RCV0019", 7);
+        // It is whole, and a person who reads "damaged" would salvage it.
+        let said = stderr(&output);
+        assert!(said.contains("written by a later build") && !said.contains("damaged"), "{words:?}: {said}");
     }
     assert!(log(sandbox) == before, "nothing on the disk was changed");
 }

@@ -34,6 +34,16 @@ leave of them, opens each, and looks for what was acknowledged. --full builds a 
         binary: false,
     },
     Heavy {
+        name: "badinput",
+        title: "a table of named bad inputs, each with the code that it must have",
+        text: "\
+Arguments, configurations, replies, files and surroundings that are wrong in some way, each with the error code and the exit code
+that it must lead to. BADINPUT=word takes the cases whose name contains the word. Both forms are the same.",
+        package: "recover",
+        targets: &["badinput"],
+        binary: false,
+    },
+    Heavy {
         name: "faults",
         title: "system calls that fail or are the last",
         text: "\

@@ -25,6 +25,8 @@ pub(crate) enum Trouble {
 pub mod code {
     /// The authority refused, or cannot be trusted with the request.
     pub const AUTHORITY: &str = "authority";
+    /// The authority's certificate is not trusted: unknown issuer, another name, expired.
+    pub const CERTIFICATE: &str = "certificate";
     /// The workload could not be controlled, or is not as the step needs it.
     pub const WORKLOAD: &str = "workload";
     /// The storage is not as the step needs it.

@@ -117,7 +117,9 @@ impl Credential {
 /// Reads a short secret. Links on the way are followed: that is how credentials are mounted. What counts is who can read
 /// and write the file at its end.
 fn read(path: &Path, private: bool) -> Result<SecretString, String> {
-    let file = files::open_any(path, OFlags::RDONLY).map_err(|e| e.to_string())?;
+    // A FIFO in the place of a file is refused below, not waited at. A descriptor that was handed over is waited at.
+    let flags = if private { OFlags::RDONLY | OFlags::NONBLOCK } else { OFlags::RDONLY };
+    let file = files::open_any(path, flags).map_err(|e| e.to_string())?;
     if private {
         let stat = rustix::fs::fstat(&file).map_err(|e| e.to_string())?;
         if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {

@@ -7,6 +7,8 @@ use crate::trouble::{Trouble, code};
 pub(crate) enum Failure {
     /// Not a byte of it was sent: no credential, no address, no connection, no trust.
     NotSent(String),
+    /// Not a byte of it was sent: the peer's certificate is not one that is trusted. It will not be at the next try either.
+    Untrusted(String),
     /// It is not one of the requests that this program makes. A bug, or an attempt.
     Forbidden(String),
     /// 429.
@@ -25,6 +27,7 @@ impl Failure {
     pub(crate) fn text(&self) -> String {
         match self {
             Self::NotSent(why) => format!("the authority could not be asked: {why}"),
+            Self::Untrusted(why) => format!("the authority's certificate is not trusted, so nothing was sent: {why}"),
             Self::Forbidden(what) => format!("{what} is not a request that this program makes"),
             Self::Throttled { .. } => "the authority asks for patience (429)".into(),
             Self::Denied { status, code, hint } => {
@@ -46,6 +49,7 @@ impl Failure {
         match &self {
             Self::Throttled { after_ms } => Trouble::Retry { why: self.text(), after_ms: *after_ms },
             Self::NotSent(_) | Self::Unavailable(_) | Self::Lost(_) => Trouble::retry(self.text()),
+            Self::Untrusted(_) => Trouble::refused(code::CERTIFICATE, self.text()),
             Self::Forbidden(_) | Self::Denied { .. } | Self::Redirected { .. } => {
                 Trouble::refused(code::AUTHORITY, self.text())
             }
@@ -59,6 +63,7 @@ impl Failure {
             Self::Redirected { status, .. } if !matches!(status, 307 | 308) => Trouble::Unknown(self.text()),
             Self::Lost(_) => Trouble::Unknown(self.text()),
             Self::NotSent(_)
+            | Self::Untrusted(_)
             | Self::Forbidden(_)
             | Self::Throttled { .. }
             | Self::Denied { .. }

@@ -155,8 +155,26 @@ impl Transport {
     /// Only a failure of connecting surely came before the sending.
     fn unsent_or_lost(&self, error: &reqwest::Error) -> Failure {
         let why = format!("{}: {}", self.origin, chain(error));
+        if is_untrusted(error) {
+            return Failure::Untrusted(why);
+        }
         if error.is_connect() || error.is_builder() { Failure::NotSent(why) } else { Failure::Lost(why) }
     }
+}
+
+/// Whether the peer's certificate was refused, somewhere down the causes.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // The handshake's failure comes as the content of an I/O error, whose `source` skips it.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = inner.map(|inner| inner as &dyn std::error::Error).or_else(|| error.source());
+    }
+    false
 }
 
 /// What an answer other than success means.
@@ -207,7 +225,8 @@ fn retry_after(text: &str) -> Option<u64> {
 
 fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
     let failed = |why: &dyn std::fmt::Display| format!("the CA file {} cannot be used: {why}", path.display());
-    let file = crate::files::open_any(path, rustix::fs::OFlags::RDONLY).map_err(|e| failed(&e))?;
+    let file = crate::files::open_any(path, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK)
+        .map_err(|e| failed(&e))?;
     let bytes = crate::files::read_capped(&file, BODY_MOST).map_err(|e| failed(&e))?;
     let certificates = reqwest::Certificate::from_pem_bundle(&bytes).map_err(|e| failed(&e))?;
     // An empty list would not mean "nobody" to everyone who reads it.

@@ -154,9 +154,13 @@ impl StateDir {
     /// # Errors
     /// The system's.
     pub fn bind(&self, _owned: &Owned, host: &Host) -> Result<(), OpenError> {
-        let bytes = format!("{}\n", host.machine);
-        Ok(replace(&*self.storage, "", MACHINE, bytes.as_bytes()).map_err(Failed::to("write the machine id"))?)
+        Ok(bind(&*self.storage, &host.machine)?)
     }
+}
+
+/// The old machine or the new one is named, whole, whenever the power goes.
+pub(crate) fn bind(storage: &dyn Storage, machine: &str) -> Result<(), Failed> {
+    replace(storage, "", MACHINE, format!("{machine}\n").as_bytes()).map_err(Failed::to("write the machine id"))
 }
 
 fn make(path: &Path) -> io::Result<()> {

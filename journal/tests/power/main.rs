@@ -14,6 +14,7 @@ mod common;
 mod cuts;
 mod judge;
 mod lane;
+mod regressions;
 mod states;
 mod teeth;
 mod workloads;

@@ -27,7 +27,7 @@ pub fn losses(lossy: &Lossy, at: &Path, who: Who, runs: u32, seed: u64) -> u32 {
     let mut lost = 0;
     for run in 0..runs {
         lossy.clear();
-        // Not made by us: whoever makes it has to make its name durable.
+        // Two folders deep, neither made by us. The upper one's name was once not synced, and everything acknowledged went with it.
         let dir = at.join("deep").join(format!("run-{run}"));
         if let Who::Sled = who {
             // Its folders and files are there, durably: what is lost is what `flush` said was not.

@@ -123,10 +123,10 @@ pub(crate) fn segments(wrap: Wrap) -> Workload {
 
 /// Many runs at once: frames of several sectors, which can be torn in more ways.
 pub(crate) fn many_at_once(wrap: Wrap) -> Workload {
-    let mut recorder = Recorder::on(SimStorage::new(), wrap, Options { segment_len: 16 << 10 });
+    let mut recorder = Recorder::on(SimStorage::new(), wrap, Options { segment_len: 5 << 10 });
     let log = recorder.open();
-    for round in 0..6_u64 {
-        recorder.append_together(&log, (0..8).map(|n| run(round * 8 + n, 2)).collect());
+    for round in 0..4_u64 {
+        recorder.append_together(&log, (0..5).map(|n| run(round * 5 + n, 2)).collect());
     }
     drop(log);
     recorder.done("many at once")

@@ -10,6 +10,9 @@ use crate::judge::{Problem, judge};
 use crate::states::{Random, fates};
 use crate::workloads::{self, Workload, Wrap};
 
+/// Into as many parts is the work on one workload divided, for two threads to share.
+const PARTS: usize = 4;
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -46,12 +49,12 @@ impl Tally {
     }
 }
 
-/// Every state of one workload, at most `each` for one prefix.
-pub(crate) fn states_of(workload: &Workload, each: usize, seed: u64) -> Tally {
+/// Every state of one workload, at most `each` for one prefix; of the prefixes, each `PARTS`th from `part` on.
+fn part_of(workload: &Workload, part: usize, each: usize, seed: u64) -> Tally {
     let ops = workload.storage.ops();
     let mut tally = Tally::default();
     let mut seen = HashSet::new();
-    for cut in 0..=ops.len() {
+    for cut in (part..=ops.len()).step_by(PARTS) {
         let mut random = Random::new(seed ^ (cut as u64) << 20);
         for fates in fates(&ops, cut, each, &mut random) {
             let left = workload.storage.power_cut(cut, |op, _| fates.get(&op).copied().unwrap_or(Fate::Lost));
@@ -70,18 +73,27 @@ pub(crate) fn states_of(workload: &Workload, each: usize, seed: u64) -> Tally {
     tally
 }
 
+/// Every state of one workload, at most `each` for one prefix.
+pub(crate) fn states_of(workload: &Workload, each: usize, seed: u64) -> Tally {
+    let mut tally = Tally::default();
+    (0..PARTS).for_each(|part| tally.add(part_of(workload, part, each, seed)));
+    tally
+}
+
 /// Rounds of all workloads, until so many states were tried.
 pub(crate) fn run(wrap: Wrap, wanted: usize, each: usize) -> Tally {
     let total = Mutex::new(Tally::default());
     for round in 0.. {
-        let queue = Mutex::new(workloads::all(wrap, round));
+        let workloads = workloads::all(wrap, round);
+        let parts = workloads.iter().flat_map(|workload| (0..PARTS).map(move |part| (workload, part)));
+        let queue = Mutex::new(parts.collect::<Vec<_>>());
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     loop {
                         let next = queue.lock().unwrap().pop();
-                        let Some(workload) = next else { return };
-                        let tally = states_of(&workload, each, round);
+                        let Some((workload, part)) = next else { return };
+                        let tally = part_of(workload, part, each, round);
                         total.lock().unwrap().add(tally);
                     }
                 });

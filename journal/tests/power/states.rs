@@ -9,11 +9,11 @@ use recover_journal::testing::sim::{Fate, Op};
 pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn below(&mut self, below: u64) -> u64 {
+    pub(crate) fn below(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -27,7 +27,7 @@ pub(crate) type Fates = BTreeMap<usize, Fate>;
 /// As many operations that were not synced are tried in every combination.
 const EXHAUSTIVE: usize = 10;
 
-/// Every combination of fates after the first `cut` operations; `sample` of them, drawn anew, where there are too many.
+/// Every combination of fates after the first `cut` operations, or, where there are more, as many as `sample`, drawn from the seed.
 pub(crate) fn fates(ops: &[Op], cut: usize, sample: usize, random: &mut Random) -> Vec<Fates> {
     let pending = pending(ops, cut);
     let torn = tears(ops, cut);
@@ -58,25 +58,24 @@ pub(crate) fn fates(ops: &[Op], cut: usize, sample: usize, random: &mut Random) 
         fates
     };
     let tears: Vec<Option<Fate>> = torn.into_iter().map(Some).chain([None]).collect();
-    if single.len() <= EXHAUSTIVE && one_place {
-        for set in 0..1_u64 << single.len() {
-            for mark in &marks {
-                // A tear replaces the fate of the last write: only the sets without it are new.
-                let of_last = last.and_then(|last| single.iter().position(|op| *op == last));
-                let set_has_last = of_last.is_some_and(|bit| set >> bit & 1 == 1);
-                for tear in tears.iter().filter(|tear| tear.is_none() || (!set_has_last && *mark != last)) {
-                    all.push(tries(set, *mark, *tear));
-                }
-            }
-        }
+    // A tear replaces the fate of the last write: only sets without it are new.
+    let of_last = last.and_then(|last| single.iter().position(|op| *op == last));
+    let is_new = |set: u64, mark: Option<usize>, tear: Option<Fate>| {
+        tear.is_none() || (of_last.is_none_or(|bit| set >> bit & 1 == 0) && (mark.is_none() || mark != last))
+    };
+    let sets = 1_u64 << single.len().min(40);
+    let size = sets * marks.len() as u64 * tears.len() as u64;
+    let nth = |n: u64| {
+        let (rest, tear) = (n / tears.len() as u64, tears[(n % tears.len() as u64) as usize]);
+        let (set, mark) = (rest / marks.len() as u64, marks[(rest % marks.len() as u64) as usize]);
+        is_new(set, mark, tear).then(|| tries(set, mark, tear))
+    };
+    if single.len() <= EXHAUSTIVE && one_place && size <= sample as u64 {
+        all.extend((0..size).filter_map(nth));
     } else {
-        for _ in 0..sample {
-            let (set, mark) = (random.below(u64::MAX), marks[random.below(marks.len() as u64) as usize]);
-            all.push(tries(set, mark, tears[random.below(tears.len() as u64) as usize]));
+        while all.len() < sample.min(usize::try_from(size / 2).unwrap_or(usize::MAX)) {
+            all.extend(nth(random.below(size)));
         }
-    }
-    while all.len() > sample {
-        all.swap_remove(random.below(all.len() as u64) as usize);
     }
     all
 }

@@ -72,7 +72,7 @@ impl StateDir {
         match std::fs::symlink_metadata(&path) {
             Ok(found) if found.is_symlink() => return Err(OpenError::Link(path)),
             Ok(found) if !found.is_dir() => return Err(OpenError::NotADirectory(path)),
-            Ok(_) => {}
+            Ok(_) => settle(&path).map_err(failed("sync the folder of"))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path).map_err(failed("make"))?,
             Err(error) => return Err(failed("look at")(error).into()),
         }
@@ -154,13 +154,39 @@ impl StateDir {
     /// # Errors
     /// The system's.
     pub fn bind(&self, _owned: &Owned, host: &Host) -> Result<(), OpenError> {
-        let bytes = format!("{}\n", host.machine);
-        Ok(replace(&*self.storage, "", MACHINE, bytes.as_bytes()).map_err(Failed::to("write the machine id"))?)
+        Ok(bind(&*self.storage, &host.machine)?)
     }
 }
 
+/// The old machine or the new one is named, whole, whenever the power goes.
+pub(crate) fn bind(storage: &dyn Storage, machine: &str) -> Result<(), Failed> {
+    replace(storage, "", MACHINE, format!("{machine}\n").as_bytes()).map_err(Failed::to("write the machine id"))
+}
+
+/// Makes the directory and those above it, each durable in the one above before the next: what is synced in it later would
+/// go with any of their names. One that is there already may be visible without being durable.
 fn make(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(above(path))?;
+            std::fs::DirBuilder::new().mode(0o700).create(path)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        other => other?,
+    }
+    settle(path)
+}
+
+/// Makes the directory's own name durable, where the one above may be opened at all.
+fn settle(path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+    match File::open(above(path)).and_then(|parent| parent.sync_all()) {
+        // Not for this user to open, or of a kind that keeps no names to be synced.
+        Err(error) if matches!(error.kind(), PermissionDenied | InvalidInput | ReadOnlyFilesystem) => Ok(()),
+        other => other,
+    }
+}
+
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

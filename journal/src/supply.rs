@@ -15,7 +15,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) fn prepare(storage: &dyn Storage, number: u64, len: u64) -> io::Result<()> {
     let path = SegmentFile::sound(number).path();
     match is_ready(storage, &path, len) {
-        Ok(true) => return Ok(()),
+        // Its name may be visible without being durable, as any name after a kill.
+        Ok(true) => return storage.sync_dir(LOG),
         Ok(false) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
@@ -46,7 +47,10 @@ fn make(storage: &dyn Storage, path: &str, len: u64) -> io::Result<()> {
     }
     file.sync()?;
     storage.rename(PREPARING, path)?;
-    storage.sync_dir(LOG)
+    storage.sync_dir(LOG).inspect_err(|_| {
+        // A second sync of the same change can succeed without doing anything: the next attempt is to change the folder anew.
+        drop(storage.remove(path));
+    })
 }
 
 /// Where the writer gets its next segment from.

@@ -70,6 +70,8 @@ pub enum Fate {
     Lost,
     /// The first bytes of a write are; anything else counts as lost.
     Torn(usize),
+    /// The first bytes of a write are not, what follows them is; anything else counts as lost.
+    Front(usize),
 }
 
 /// What goes wrong.
@@ -279,7 +281,11 @@ impl SimStorage {
             match (fate(number, op), op) {
                 (Fate::Kept, _) => durable.apply(op, usize::MAX),
                 (Fate::Torn(bytes), Op::Write { .. }) => durable.apply(op, bytes),
-                (Fate::Torn(_) | Fate::Lost, _) => {}
+                (Fate::Front(bytes), Op::Write { inode, offset, bytes: all }) => {
+                    let (offset, bytes) = (offset + bytes as u64, all.get(bytes..).unwrap_or_default().to_vec());
+                    durable.apply(&Op::Write { inode: *inode, offset, bytes }, usize::MAX);
+                }
+                (Fate::Torn(_) | Fate::Front(_) | Fate::Lost, _) => {}
             }
         }
         // A directory that is lost takes its names with it.

@@ -1,10 +1,6 @@
 //! The power goes at every operation, and what was not synced is kept, lost or torn: nothing acknowledged is lost.
-#![cfg(not(loom))]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may say what must hold in the shortest words")]
 
-mod common;
-
-use common::{batches, entries, frames, open, reader};
+use crate::common::{batches, entries, frames, open, reader};
 use recover_engine::{Entry, Journal, JournalError};
 use recover_journal::testing::entries as made;
 use recover_journal::testing::sim::{Fate, Fault, Op, SimStorage};

@@ -1,12 +1,7 @@
 //! Every bit of a finished journal flipped, every file cut short or gone: told, or harmless, but never a silent change.
-#![cfg(not(loom))]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may say what must hold in the shortest words")]
-
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{batches, entries, frames, open, reader, written};
+use crate::common::{batches, entries, frames, open, reader, written};
 use recover_engine::{Entry, Journal, RunId};
 use recover_journal::testing::entries::{id, run};
 use recover_journal::testing::sim::SimStorage;

@@ -1,0 +1,34 @@
+//! What was found to go wrong, each with the case that showed it.
+
+use std::sync::Arc;
+
+use recover_journal::CommitLog;
+use recover_journal::testing::entries::run;
+use recover_journal::testing::sim::{Fate, Fault, Op, SimStorage};
+
+use crate::common::{SMALL, frames};
+
+/// The folder's sync after a segment was renamed into place failed. The segment was then found "ready" and used, and its name
+/// was never synced: with no room for a further segment, nothing else synced the folder either, and acknowledged frames went
+/// with the name.
+#[test]
+fn a_segment_whose_name_could_not_be_synced_is_not_written_on_before_it_is() {
+    let made = SimStorage::new();
+    drop(CommitLog::open_inline(Arc::new(made.clone()), SMALL).unwrap());
+    let ops = made.ops();
+    let second = ops.iter().position(|op| matches!(op, Op::Rename { to, .. } if to == "log/00000002.seg")).unwrap();
+    let sync = second + 1;
+    assert!(matches!(&ops[sync], Op::SyncDir { .. }));
+    let storage = SimStorage::new();
+    storage.fail(sync, Fault::Errno(5), false);
+    let log = CommitLog::open_inline(Arc::new(storage.clone()), SMALL).unwrap();
+    storage.heal();
+    let used: usize = storage.files().values().map(Vec::len).sum();
+    storage.limit(used as u64);
+    let mut acked = 0;
+    while log.append_blocking(run(acked + 1, 1)).is_ok() {
+        acked += 1;
+        let left = storage.power_cut(storage.len(), |_, _| Fate::Lost);
+        assert_eq!(frames(&left).0.len() as u64, acked, "acknowledged");
+    }
+}

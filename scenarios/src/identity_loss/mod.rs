@@ -111,6 +111,7 @@ machine! {
     RevokingOrphan = "revoking-orphan" false,
     StoppingAgain = "stopping-again" false,
     Withdrawing = "withdrawing" true,
+    StoppingPaired = "stopping-paired" true,
     StartingPaired = "starting-paired" true,
     AwaitingPaired = "awaiting-paired" true,
     Restarting = "restarting" true,
@@ -162,9 +163,11 @@ impl Scenario for IdentityLoss {
             Self::Searching(s) => Search { epoch: s.case().epoch().to_owned() }.into(),
             Self::Surveying(_) | Self::ProvingDurable(_) => ProveDurable { storage: Storage::Target }.into(),
             Self::SurveyingOriginal(s) => ProveDurable { storage: Storage::Original(s.original().clone()) }.into(),
-            Self::Stopping(_) | Self::StoppingOriginal(_) | Self::StoppingAgain(_) | Self::BackStopping(_) => {
-                Stop {}.into()
-            }
+            Self::Stopping(_)
+            | Self::StoppingOriginal(_)
+            | Self::StoppingAgain(_)
+            | Self::StoppingPaired(_)
+            | Self::BackStopping(_) => Stop {}.into(),
             Self::ProvingStopped(_) | Self::ProvingStillStopped(_) | Self::ProvingBeforePair(_) => {
                 ProveStopped {}.into()
             }
@@ -354,6 +357,8 @@ impl IdentityLoss {
 
             (S::Withdrawing(s), Happened(Event::Withdraw(Withdrawn::Withdrawn))) => s.withdrawn(),
             (S::Withdrawing(s), Refused(r)) => s.failed(&r.text),
+            (S::StoppingPaired(s), Happened(Event::Stop(Stopped::Stopped))) => s.stopped().into(),
+            (S::StoppingPaired(s), Refused(r)) => s.stuck(said("the workload could not be stopped", r)).into(),
             (S::StartingPaired(s), Happened(Event::Start(Started::Started { instance }))) => {
                 s.started(instance.clone()).into()
             }
@@ -425,7 +430,8 @@ impl IdentityLoss {
                     // Already on the way back: it goes on as it is, under the reason it has.
                     state @ (Self::BackStopping(_) | Self::BackRevoking(_) | Self::BackDetaching(_)
                         | Self::BackRestoring(_) | Self::BackStarting(_)) => Ok(state),
-                    state @ (Self::Withdrawing(_) | Self::StartingPaired(_) | Self::AwaitingPaired(_)
+                    state @ (Self::Withdrawing(_) | Self::StoppingPaired(_) | Self::StartingPaired(_)
+                        | Self::AwaitingPaired(_)
                         | Self::Restarting(_) | Self::AwaitingRestart(_) | Self::Validating(_) | Self::Capturing(_)
                         | Self::AskingStuck(_) | Self::Closed(_)) => Err(Illegal::new(state.state(), "cancel")),
                 }

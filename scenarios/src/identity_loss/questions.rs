@@ -96,8 +96,11 @@ pub(super) fn stuck(case: &Case, why: &str) -> Question {
     question(
         case,
         "not-validated",
-        format!("The identity is in place, but {why}. Start it if need be and try again?"),
-        vec![Choice::new(RETRY, "try again"), Choice::new(DENY, "leave it as it is and list what is left")],
+        format!("The identity is in place, but {why}. Restart the connector and try again?"),
+        vec![
+            Choice::new(RETRY, "stop it, start it, and validate anew"),
+            Choice::new(DENY, "leave it as it is and list what is left"),
+        ],
         None,
         "the run gives up and lists what is left",
     )

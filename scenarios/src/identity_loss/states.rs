@@ -94,6 +94,8 @@ states! {
     StoppingAgain { why: String }
     /// Paired: the point of no return lies behind. The token is taken away.
     Withdrawing { token: Token, serial: String, instance: Option<Instance> }
+    /// A person wants another try: the workload is stopped, so that the next life begins from what it persisted.
+    StoppingPaired { serial: String }
     /// Paired, and the workload does not run.
     StartingPaired { serial: String }
     /// Does it come online with the new identity?

@@ -195,6 +195,7 @@ impl Run {
         actor: Arc<str>,
     ) -> Result<Self, RunError> {
         let (first, rest) = entries.split_first().ok_or(BadEntry::Short)?;
+        charter.is_of(first, machine.scenario())?;
         let mut position = Position::begin(first.header(), first.hash(), charter)?;
         for entry in rest {
             let header = entry.header();
@@ -306,13 +307,13 @@ impl Run {
                 Phase::Closed(ending) => Some(Action::Stop(Stop::Closed(*ending))),
                 Phase::Ready => self.ready(now, effects)?,
                 Phase::Open(open) => self.open(now, &open)?,
-                Phase::Waiting { until } if self.pending_stop() => self.leave(now, until)?,
+                Phase::Waiting { .. } if self.pending_stop() => self.leave(now)?,
                 Phase::Waiting { until } if now < until => Some(Action::Wait(until)),
                 Phase::Waiting { .. } => {
                     self.expire(now, "elapsed")?;
                     None
                 }
-                Phase::Asked { asked, .. } if self.pending_stop() => self.leave(now, asked.deadline)?,
+                Phase::Asked { .. } if self.pending_stop() => self.leave(now)?,
                 Phase::Asked { asked, .. } if now < asked.deadline => Some(Action::WaitForPerson(asked.deadline)),
                 Phase::Asked { .. } => {
                     self.expire(now, "expired")?;
@@ -338,6 +339,13 @@ impl Run {
         self.interrupted || !self.cancels.is_empty()
     }
 
+    /// Whether the effect that is being performed is still wanted: not once a request has interrupted or closed the run. Only
+    /// a look may then be dropped; the intent stays open, and a resume repeats it.
+    #[must_use]
+    pub const fn performs(&self) -> bool {
+        matches!(self.position.phase, Phase::Open(_)) && !self.interrupted
+    }
+
     /// The batch is durable.
     pub fn committed(&mut self) {
         self.ready_replies.extend(self.replies.drain(..));
@@ -354,7 +362,7 @@ impl Run {
         }
     }
 
-    fn leave(&mut self, now: Millis, _until: Millis) -> Result<Option<Action>, RunError> {
+    fn leave(&mut self, now: Millis) -> Result<Option<Action>, RunError> {
         if let Some(request) = self.cancels.pop_front() {
             self.cancel_now(now, request)?;
             return Ok(None);
@@ -375,7 +383,7 @@ impl Run {
 
     fn ready(&mut self, now: Millis, effects: &dyn Fn(Key) -> Option<Consumed>) -> Result<Option<Action>, RunError> {
         if self.pending_stop() {
-            return self.leave(now, now);
+            return self.leave(now);
         }
         let actor = Arc::clone(&self.actor);
         if let Some(breach) = self.consumed_elsewhere(effects) {

@@ -55,6 +55,10 @@ impl Run {
                 }
                 Ok(Some(Action::Wait(open.not_before)))
             }
+            // A look changes nothing, so it is not waited for: its intent stays open, and the resume looks again.
+            Doubt::Fresh if self.interrupted && open.intent.redo == Redo::Pure => {
+                Ok(Some(Action::Stop(Stop::Interrupted)))
+            }
             Doubt::Fresh => Ok(Some(Action::Perform(act))),
             Doubt::Unknown(why) if safe => {
                 // It did not fail: a run that was killed often enough must not give up over the first hiccup after it.
@@ -148,6 +152,18 @@ impl Run {
         let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
         match performed {
             Performed::Happened(seen) => self.happened(now, seen, false),
+            // Absence is a promise, and where something can arrive late only a fence makes it one: whoever gives it before that
+            // does not know what it says.
+            Performed::Refused(reason) if reason.code == Reason::ABSENT && open.intent.fence && !open.fenced => {
+                tracing::warn!(
+                    run = %self.position.run,
+                    step = open.intent.step,
+                    why = reason.text,
+                    "absence was claimed before the fence; taken as unknown"
+                );
+                self.doubt = Doubt::Unknown(reason.text);
+                Ok(())
+            }
             Performed::Refused(reason) => self.refuse(now, reason),
             Performed::Retry { why, after_ms } => self.retry(now, &open, attempts, why, after_ms),
             Performed::Unknown { why } if safe => self.retry(now, &open, attempts, why, None),

@@ -204,6 +204,9 @@ impl Scenario for IdentityLoss {
 
     fn apply(self, input: &Input<Event>) -> Result<Self, Illegal> {
         match input {
+            Input::Outcome(outcome @ Refused(reason)) if reason.code == Reason::CANCELLED => {
+                self.outcome(outcome).map(Self::for_a_person)
+            }
             Input::Outcome(outcome) => self.outcome(outcome),
             Input::Answer(choice) => self.answered(choice),
             // An unanswered question is a no; each question says so.
@@ -251,11 +254,28 @@ fn observed(state: Observing, observed: &Observed) -> IdentityLoss {
 }
 
 fn nothing_changed(state: Observing, reason: &Reason) -> IdentityLoss {
-    let verdict = if reason.code == Reason::CANCELLED { Verdict::Cancelled } else { Verdict::GivenUp };
-    state.nothing_changed(Ending::new(verdict, format!("the connector could not be observed: {}", reason.text)))
+    let why = format!("the connector could not be observed: {}", reason.text);
+    state.nothing_changed(Ending::new(Verdict::GivenUp, why))
 }
 
 impl IdentityLoss {
+    /// A step was refused because a person cancelled between two attempts. What there is to undo is what a refusal leaves;
+    /// only the verdict is another.
+    fn for_a_person(self) -> Self {
+        match self {
+            Self::BackStopping(s) => Self::BackStopping(s.for_a_person()),
+            Self::BackRevoking(s) => Self::BackRevoking(s.for_a_person()),
+            Self::BackDetaching(s) => Self::BackDetaching(s.for_a_person()),
+            Self::BackRestoring(s) => Self::BackRestoring(s.for_a_person()),
+            Self::BackStarting(s) => Self::BackStarting(s.for_a_person()),
+            Self::Closed(ending) if ending.verdict == Verdict::GivenUp => {
+                Self::Closed(Ending { verdict: Verdict::Cancelled, reason: back::CANCELLED.into(), ..ending })
+            }
+            // Not on the way back yet: the cancel itself comes next.
+            state => state,
+        }
+    }
+
     #[expect(clippy::too_many_lines, reason = "the table of the machine, one line per transition, read as a whole")]
     fn outcome(self, outcome: &Outcome<Event>) -> Result<Self, Illegal> {
         use IdentityLoss as S;
@@ -424,7 +444,7 @@ impl IdentityLoss {
             ($($variant:ident),+) => {
                 match self {
                     Self::Observing(s) => {
-                        Ok(s.nothing_changed(Ending::new(Verdict::Cancelled, "a person cancelled the run")))
+                        Ok(s.nothing_changed(Ending::new(Verdict::Cancelled, back::CANCELLED)))
                     }
                     $(Self::$variant(s) => Ok(s.cancelled()),)+
                     // Already on the way back: it goes on as it is, under the reason it has.

@@ -4,7 +4,7 @@ use recover_engine::Verdict;
 use recover_steps::{Instance, Original, Token};
 
 use super::IdentityLoss;
-use super::back::{Goal, back};
+use super::back::{CANCELLED, Goal, back};
 use super::case::{Case, Params, Regained};
 
 mod after;
@@ -30,7 +30,7 @@ macro_rules! states {
                 /// The same, because a person wants it.
                 #[must_use]
                 pub fn cancelled(self) -> IdentityLoss {
-                    back(self.case, Goal::new(Verdict::Cancelled, "a person cancelled the run"))
+                    back(self.case, Goal::new(Verdict::Cancelled, CANCELLED))
                 }
             }
         )+

@@ -56,8 +56,9 @@ impl<W> Keeping<W> {
 
 /// The beginning and the end of a long text.
 fn excerpt(text: &str) -> String {
-    let head = text.floor_char_boundary(SHOWN);
-    let tail = text.ceil_char_boundary(text.len().saturating_sub(2 * SHOWN));
+    let boundary = |at: &usize| text.is_char_boundary(*at);
+    let head = (0..=SHOWN.min(text.len())).rev().find(boundary).unwrap_or_default();
+    let tail = (text.len().saturating_sub(2 * SHOWN)..=text.len()).find(boundary).unwrap_or_default();
     let (head, end) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
     format!("{head}\n(… {} bytes …)\n{end}", text.len().saturating_sub(head.len() + end.len()))
 }

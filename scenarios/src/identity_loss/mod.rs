@@ -272,7 +272,41 @@ impl IdentityLoss {
                 Self::Closed(Ending { verdict: Verdict::Cancelled, reason: back::CANCELLED.into(), ..ending })
             }
             // Not on the way back yet: the cancel itself comes next.
-            state => state,
+            state @ (Self::Observing(_)
+            | Self::Searching(_)
+            | Self::AskingDead(_)
+            | Self::Surveying(_)
+            | Self::SurveyingOriginal(_)
+            | Self::AskingDurable(_)
+            | Self::AskingSetAside(_)
+            | Self::AskingReprovision(_)
+            | Self::Stopping(_)
+            | Self::ProvingStopped(_)
+            | Self::Reattaching(_)
+            | Self::StartingOriginal(_)
+            | Self::AwaitingOriginal(_)
+            | Self::AskingOriginalDead(_)
+            | Self::StoppingOriginal(_)
+            | Self::DetachingOriginal(_)
+            | Self::SettingAside(_)
+            | Self::ProvingDurable(_)
+            | Self::RevokingStale(_)
+            | Self::ProvingStillStopped(_)
+            | Self::Minting(_)
+            | Self::ProvingBeforePair(_)
+            | Self::Pairing(_)
+            | Self::RevokingOrphan(_)
+            | Self::StoppingAgain(_)
+            | Self::Withdrawing(_)
+            | Self::StoppingPaired(_)
+            | Self::StartingPaired(_)
+            | Self::AwaitingPaired(_)
+            | Self::Restarting(_)
+            | Self::AwaitingRestart(_)
+            | Self::Validating(_)
+            | Self::Capturing(_)
+            | Self::AskingStuck(_)
+            | Self::Closed(_)) => state,
         }
     }
 

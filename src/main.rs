@@ -5,6 +5,7 @@ mod args;
 mod clock;
 mod config;
 mod fault;
+mod keeping;
 mod line;
 mod owner;
 mod place;

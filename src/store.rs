@@ -331,6 +331,22 @@ impl Records {
         Ok(stored.into_iter().map(|stored| stored.entry).collect())
     }
 
+    /// The files that these records name and that are not what was captured, each with what is wrong.
+    pub(crate) fn wrong_files(&self, entries: &[Entry]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for named in entries.iter().flat_map(crate::keeping::named).filter(|named| named.file.is_some()) {
+            let path = self.path.join("evidence").join(named.sha256.to_string());
+            let what = match std::fs::read(&path) {
+                Ok(bytes) if recover_engine::Digest::of(&bytes) == named.sha256 => continue,
+                Ok(_) => "was altered".to_owned(),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => "is missing".to_owned(),
+                Err(e) => format!("cannot be read: {e}"),
+            };
+            wrong.push(format!("evidence {} ({}) {what}", named.name, named.sha256));
+        }
+        wrong
+    }
+
     /// The durable commits that a run took: the frames that hold its records.
     pub(crate) fn commits(&self, id: RunId) -> Result<u32, Fault> {
         let stored = self.reader.run(id).map_err(|e| read_fault(&e))?;

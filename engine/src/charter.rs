@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::entry::Entry;
 use crate::graph::Graph;
 use crate::guard::Guard;
 use crate::id::Digest;
 use crate::position::{IllegalRecord, contradiction};
-use crate::record::Begun;
+use crate::record::{Begun, Record};
 
 /// What a run was begun with, parsed once.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +18,31 @@ pub struct Charter {
     pub graph: Arc<Graph>,
     /// Its guards.
     pub guards: Arc<[Guard]>,
+}
+
+impl Charter {
+    /// Whether it is the one that a run's first record carries, and for this scenario: another one would make other histories
+    /// legal.
+    ///
+    /// # Errors
+    /// If it is another's.
+    pub(crate) fn is_of(&self, first: &Entry, scenario: &str) -> Result<(), IllegalRecord> {
+        let own = match Record::parse(first.header().kind, first.payload()) {
+            Ok(Record::Begun(own)) => own,
+            Ok(_) | Err(_) => return Err(contradiction("its first record does not say what it was begun with")),
+        };
+        let begun = &self.begun;
+        if *own != *begun {
+            return Err(contradiction(format!(
+                "it was begun with {} version {}, digest {}, and is to be resumed with {} version {}, digest {}",
+                own.scenario, own.version, own.digest, begun.scenario, begun.version, begun.digest
+            )));
+        }
+        if begun.scenario != scenario {
+            return Err(contradiction(format!("it is of {}, and the machine of {scenario}", begun.scenario)));
+        }
+        Ok(())
+    }
 }
 
 /// Parses graph and guards of a run's first record.

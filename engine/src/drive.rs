@@ -1,8 +1,13 @@
 //! The only loop: asks the run what to do, does it through the journal, the world and the host, and tells the run.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::effect::Redo;
 use crate::journal::{Journal, JournalError};
 use crate::run::{Action, Run, RunError, Stop};
-use crate::world::{Host, Woken, World};
+use crate::world::{Act, Host, Performed, Woken, World};
 
 /// Why driving ended without a stop of the run's own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +41,9 @@ pub async fn drive<J: Journal, W: World, H: Host>(
                 host.recorded(&batch, receipt);
             }
             Action::Perform(act) => {
-                let performed = world.perform(&act).await;
-                run.performed(host.now(), performed)?;
+                if let Some(performed) = perform(run, &act, world, host).await? {
+                    run.performed(host.now(), performed)?;
+                }
             }
             Action::Fence(act) => {
                 let raised = world.fence(&act).await;
@@ -59,6 +65,36 @@ pub async fn drive<J: Journal, W: World, H: Host>(
             }
             Action::Reply(id, reply) => host.reply(id, reply),
             Action::Stop(stop) => return Ok(stop),
+        }
+    }
+}
+
+/// Performs an effect. While a look is under way requests are heard, and one may make it pointless: then it is dropped and
+/// nothing came of it. Every other effect is waited for; its own limit bounds that.
+async fn perform<W: World, H: Host>(
+    run: &mut Run,
+    act: &Act,
+    world: &W,
+    host: &H,
+) -> Result<Option<Performed>, RunError> {
+    let mut performing = pin!(world.perform(act));
+    if act.doing.redoing.redo != Redo::Pure {
+        return Ok(Some(performing.await));
+    }
+    loop {
+        let mut hearing = pin!(host.hear());
+        let first = poll_fn(|context| match performing.as_mut().poll(context) {
+            Poll::Ready(performed) => Poll::Ready(Ok(performed)),
+            Poll::Pending => hearing.as_mut().poll(context).map(Err),
+        });
+        match first.await {
+            Ok(performed) => return Ok(Some(performed)),
+            Err(request) => {
+                run.request(host.now(), request)?;
+                if !run.performs() {
+                    return Ok(None);
+                }
+            }
         }
     }
 }

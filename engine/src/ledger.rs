@@ -3,7 +3,7 @@
 //! A fold over record headers alone. The journal's writer asks it before each frame, so that two runs cannot both claim a
 //! subject or both intend the same effect, whatever they believed when they asked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::entry::{Entry, Header, Kind, Latch};
 use crate::id::{Digest, Key, RunId};
@@ -66,6 +66,8 @@ pub enum Conflict {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     open: BTreeMap<RunId, OpenRun>,
+    /// Every run that ended: none of them begins again.
+    closed: HashSet<RunId>,
     holders: HashMap<Key, RunId>,
     consumed: HashMap<Key, Consumed>,
     blocked: BTreeMap<Key, ()>,
@@ -163,7 +165,7 @@ impl Ledger {
         }
         match self.open.get(&header.run) {
             Some(run) => Ok((run.seq, run.head)),
-            None if header.kind == Kind::Begun => Ok((0, Digest::ZERO)),
+            None if header.kind == Kind::Begun && !self.closed.contains(&header.run) => Ok((0, Digest::ZERO)),
             None => Err(Conflict::NotOpen),
         }
     }
@@ -197,6 +199,7 @@ impl Ledger {
             self.open.insert(header.run, OpenRun { subject: header.key, seq: header.seq, head: hash });
         } else if header.kind == Kind::Closed {
             self.open.remove(&header.run);
+            self.closed.insert(header.run);
         } else if let Some(run) = self.open.get_mut(&header.run) {
             (run.seq, run.head) = (header.seq, hash);
         }

@@ -147,9 +147,15 @@ pub struct Evidence {
     pub name: String,
     /// SHA-256 of the text.
     pub sha256: Digest,
-    /// The text, up to 16 KiB.
+    /// The text, up to 16 KiB; of a longer one its beginning and its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The length of the file in `evidence/` that holds the whole, in bytes, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<u64>,
+    /// The length of what was captured, in bytes, where its beginning was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<u64>,
 }
 
 /// A late arrival of the open intent's effect is no longer possible.

@@ -197,6 +197,7 @@ impl Run {
         actor: Arc<str>,
     ) -> Result<Self, RunError> {
         let (first, rest) = entries.split_first().ok_or(BadEntry::Short)?;
+        charter.is_of(first, machine.scenario())?;
         let mut position = Position::begin(first.header(), first.hash(), charter)?;
         for entry in rest {
             let header = entry.header();
@@ -339,6 +340,13 @@ impl Run {
 
     fn pending_stop(&self) -> bool {
         self.interrupted || !self.cancels.is_empty()
+    }
+
+    /// Whether the effect that is being performed is still wanted: not once a request has interrupted or closed the run. Only
+    /// a look may then be dropped; the intent stays open, and a resume repeats it.
+    #[must_use]
+    pub const fn performs(&self) -> bool {
+        matches!(self.position.phase, Phase::Open(_)) && !self.interrupted
     }
 
     /// The batch is durable.

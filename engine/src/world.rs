@@ -188,6 +188,11 @@ pub trait Host {
     fn now(&self) -> Millis;
     /// Waits until a time, or a request.
     fn wait(&self, until: Millis) -> impl Future<Output = Woken>;
+    /// The next request, whenever it comes. Polled while a look is under way, and dropped with nothing lost when the look ends
+    /// first. A host that hears none then leaves them for the next boundary.
+    fn hear(&self) -> impl Future<Output = Request> {
+        std::future::pending()
+    }
     /// A request that is already there.
     fn request(&self) -> Option<Request>;
     /// Whether a question may be waited for here; if not, the run stops at it and stays open.

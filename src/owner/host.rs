@@ -95,6 +95,14 @@ impl Host for RunHost {
         }
     }
 
+    async fn hear(&self) -> Request {
+        match poll_fn(|context| self.wishes.borrow_mut().poll_recv(context)).await {
+            Some(request) => request,
+            // Never: the sender is this host's own.
+            None => std::future::pending().await,
+        }
+    }
+
     fn request(&self) -> Option<Request> {
         self.wishes.borrow_mut().try_recv().ok()
     }

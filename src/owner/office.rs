@@ -12,6 +12,7 @@ use tokio::task::spawn_local;
 
 use crate::clock;
 use crate::fault::{Code, Fault};
+use crate::keeping::Keeping;
 use crate::owner::ask::{Ask, Envelope, StartAsk, Tell};
 use crate::owner::host::RunHost;
 use crate::owner::result;
@@ -314,7 +315,7 @@ impl Office {
 
     async fn drive(&self, run: &mut Run, host: &RunHost, target: &Target) -> Tell {
         let world = match target.world() {
-            Ok(world) => world,
+            Ok(world) => Keeping { world, files: self.store.journal().evidence() },
             Err(fault) => return Tell::fault(fault),
         };
         match drive(run, self.store.journal(), &world, host).await {

@@ -1,6 +1,6 @@
 //! How a run stopped, as the line that machines read last and the exit code.
 
-use recover_engine::{Ending, Entry, Kind, Position, Receipt, Record, Stop, Verdict};
+use recover_engine::{Choice, Ending, Entry, Kind, Position, Receipt, Record, Stop, Verdict};
 use serde_json::{Value, json};
 
 use crate::clock;
@@ -62,7 +62,11 @@ pub(crate) fn result(position: &Position, stop: &Stop, commits: u32, head: Optio
                 "otherwise": question.otherwise,
             });
             line["deadline"] = json!(clock::rfc3339(*deadline));
-            line["next"] = json!(format!("recover approve {} --question q{seq} --reason '…'", position.run));
+            let choice = match question.choices.first() {
+                Some(first) if first.id != Choice::APPROVE => format!(" --choice {}", first.id),
+                Some(_) | None => String::new(),
+            };
+            line["next"] = json!(format!("recover approve {} --question q{seq}{choice} --reason '…'", position.run));
             ("operator-needed", Exit::PersonNeeded)
         }
         Stop::Interrupted => {

@@ -20,6 +20,9 @@ pub(super) fn replay(global: &Global, run: &str, printer: Printer) -> Result<Exi
         printer.show(&line::event(entry), || line::sentence(entry));
     }
     let position = &replayed.position;
+    for wrong in records.wrong_files(&entries) {
+        printer.talk(&format!("{wrong}; the replay needs no file"));
+    }
     if let Phase::Closed(ending) = &position.phase {
         let stop = Stop::Closed((**ending).clone());
         let (mut value, _) = result::result(position, &stop, records.commits(id)?, None);
@@ -68,8 +71,15 @@ pub(super) fn verify(
     let many = ids.len() > 1;
     let mut good = 0_usize;
     for id in ids {
-        match records.entries(id).and_then(|entries| crate::store::fold(&entries)) {
-            Ok(_) => {
+        let checked = records.entries(id).and_then(|entries| {
+            crate::store::fold(&entries)?;
+            match records.wrong_files(&entries).as_slice() {
+                [] => Ok(()),
+                wrong => Err(Fault::new(Code::Damaged, format!("{id}: {}", wrong.join("; ")))),
+            }
+        });
+        match checked {
+            Ok(()) => {
                 good += 1;
                 if !many || printer.json() {
                     let value = json!({ "schema": "recover.verify/v1", "run": id.to_string(), "ok": true });

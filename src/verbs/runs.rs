@@ -195,21 +195,11 @@ fn closed_result(records: &Records, id: RunId, position: &Position) -> Result<(V
 }
 
 fn evidence_of(entry: &recover_engine::Entry) -> Vec<String> {
-    let Ok(recover_engine::Record::Outcome(outcome)) =
-        recover_engine::Record::parse(entry.header().kind, entry.payload())
-    else {
-        return Vec::new();
+    let told = |e: recover_engine::Evidence| {
+        let file = e.file.map_or_else(String::new, |bytes| format!(", {bytes} bytes in evidence/"));
+        let cut = e.cut.map_or_else(String::new, |bytes| format!(", the end of {bytes} bytes captured"));
+        let text = e.text.unwrap_or_else(|| "(in evidence/)".to_owned()).trim_end().replace('\n', "\n          ");
+        format!("        evidence {} ({}{file}{cut})\n          {text}", e.name, e.sha256)
     };
-    outcome
-        .evidence
-        .iter()
-        .map(|e| {
-            format!(
-                "        evidence {} ({})\n          {}",
-                e.name,
-                e.sha256,
-                e.text.as_deref().unwrap_or("(in evidence/)").trim_end().replace('\n', "\n          ")
-            )
-        })
-        .collect()
+    crate::keeping::named(entry).into_iter().map(told).collect()
 }

@@ -9,7 +9,7 @@ use recover_adapters::Connector;
 use recover_adapters::config::ConnectorConfig;
 use recover_engine::{
     Begun, Entry, Host, Journal as _, Json, Millis, Receipt, Record, Request, Run, RunId, Stop, Unwilling, Verdict,
-    Woken, drive,
+    Wish, Woken, drive,
 };
 use recover_journal::{FileJournal, Options};
 use recover_scenarios::identity_loss::{Params, Reprovision};
@@ -113,10 +113,19 @@ async fn run(config: ConnectorConfig, secrets: Option<PathBuf>, state: &Path, fu
             let entropy = std::process::id().to_le_bytes();
             let mut bytes = [0; 10];
             bytes[..4].copy_from_slice(&entropy);
-            Run::begin(RunId::new(now(), bytes), now(), actor, Arc::new(charter), machine).unwrap()
+            Run::begin(RunId::new(now(), bytes), now(), Arc::clone(&actor), Arc::new(charter), machine).unwrap()
         }
     };
     let world = FusedWorld(Connector::with_secrets_in(config, secrets).unwrap());
     fuse::light(fuse_length);
+    let stop = drive(&mut run, &FusedJournal(&journal), &world, &Alone).await.unwrap();
+    // A doubled pairing pairs once, and its second reply tells the connector that it did not: it stands still, and a person is
+    // asked. One retry must do.
+    let Stop::Asked { seq, ref question, .. } = stop else { return stop };
+    if question.id != "not-validated" {
+        return stop;
+    }
+    let wish = Wish::Answer { question: Some(seq), choice: "retry".into(), reason: "it stands still".into() };
+    run.request(now(), Request { id: 1, actor, wish }).unwrap();
     drive(&mut run, &FusedJournal(&journal), &world, &Alone).await.unwrap()
 }

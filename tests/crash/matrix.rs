@@ -159,14 +159,14 @@ fn burnt(output: &Output) -> u64 {
 fn finish(sandbox: &Sandbox, state: &Path, mut last: Output, keep: bool, at: &str, count: &mut Count) {
     count.schedules += 1;
     for _ in 0..RESUMES_MAX {
-        if last.status.success() || last.status.code() == Some(2) || asks_a_person(&last, at) {
+        if last.status.success() || last.status.code() == Some(2) {
             break;
         }
         last = child(sandbox, state, 0);
     }
     let branch = if keep { "kept" } else { "gone" };
     let mut problem = |what: String| count.problems.push(format!("original {branch}, {at}: {what}"));
-    if !last.status.success() && !asks_a_person(&last, at) {
+    if !last.status.success() {
         problem(format!(
             "not recovered: {} {}",
             String::from_utf8_lossy(&last.stdout).trim(),
@@ -189,12 +189,6 @@ fn finish(sandbox: &Sandbox, state: &Path, mut last: Output, keep: bool, at: &st
     if let Some(late) = acts_after(sandbox, &ledger) {
         problem(format!("an act after the run was closed: {late}"));
     }
-}
-
-/// A doubled pairing pairs once, and the second reply tells the connector that it did not: it stands still, and past the point
-/// of no return a person is asked. What the ledger must say is the same.
-fn asks_a_person(output: &Output, at: &str) -> bool {
-    at.contains(r#"("duplicate", "pair")"#) && String::from_utf8_lossy(&output.stdout).contains("not-validated")
 }
 
 /// Whatever of ours reaches the control plane once the run is closed.

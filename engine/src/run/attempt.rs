@@ -75,6 +75,8 @@ impl Run {
                 }
                 Ok(Some(Action::Wait(not_before)))
             }
+            // A look changes nothing, so it is not waited for: its intent stays open, and the resume looks again.
+            Doubt::Fresh if self.interrupted && redo == Redo::Pure => Ok(Some(Action::Stop(Stop::Interrupted))),
             Doubt::Fresh => Ok(Some(Action::Perform(self.act()?))),
             Doubt::Unknown(why) => {
                 let why = why.clone();
@@ -154,9 +156,19 @@ impl Run {
     /// # Errors
     /// [`RunError`]: the run must not go on in this process.
     pub fn performed(&mut self, now: Millis, performed: Performed) -> Result<(), RunError> {
-        let safe = matches!(self.opened(&performed)?.intent.redo, Redo::Pure | Redo::Idempotent);
+        let open = self.opened(&performed)?;
+        let safe = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent);
+        let late = open.intent.fence && !open.fenced;
         match performed {
             Performed::Happened(seen) => self.happened(now, seen, false),
+            // Absence is a promise, and where something can arrive late only a fence makes it one: whoever gives it before that
+            // does not know what it says.
+            Performed::Refused(reason) if reason.code == Reason::ABSENT && late => {
+                let (run, why) = (self.position.run, reason.text);
+                tracing::warn!(%run, why, "absence was claimed before the fence; taken as unknown");
+                self.doubt = Doubt::Unknown(why);
+                Ok(())
+            }
             Performed::Refused(reason) => self.refuse(now, reason),
             Performed::Retry { why, after_ms } => self.retry(now, why, after_ms),
             Performed::Unknown { why } if safe => self.retry(now, why, None),

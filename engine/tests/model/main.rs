@@ -9,6 +9,7 @@
     reason = "the helpers of a test fail as a test does"
 )]
 
+mod boundary;
 mod mutations;
 mod scenario;
 mod sequences;

@@ -44,6 +44,17 @@ fn a_subject_has_one_open_run_until_it_is_given_back() {
 }
 
 #[test]
+fn a_run_that_ended_never_begins_again() {
+    let mut ledger = Ledger::default();
+    let first = begun(run(1), SUBJECT);
+    write(&mut ledger, std::slice::from_ref(&first)).unwrap();
+    write(&mut ledger, &[entry(run(1), Some(&first), Kind::Closed, Latch::Release, SUBJECT)]).unwrap();
+    assert_eq!(write(&mut ledger, &[begun(run(1), SUBJECT)]), Err(Conflict::NotOpen));
+    assert_eq!(write(&mut ledger, &[begun(run(1), Key([9; 16]))]), Err(Conflict::NotOpen), "nor about something else");
+    assert_eq!((ledger.holder(SUBJECT), ledger.open().count()), (None, 0));
+}
+
+#[test]
 fn giving_back_what_another_run_holds_takes_nothing_from_it() {
     let mut ledger = Ledger::default();
     write(&mut ledger, &[begun(run(1), SUBJECT)]).unwrap();

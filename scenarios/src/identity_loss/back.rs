@@ -6,6 +6,9 @@ use recover_steps::{Original, Token};
 use super::IdentityLoss;
 use super::case::Case;
 
+/// Why a cancelled run ends.
+pub(super) const CANCELLED: &str = "a person cancelled the run";
+
 /// Why the run goes back, and how it will end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Goal {
@@ -32,6 +35,11 @@ impl<T> Undoing<T> {
     #[must_use]
     pub const fn what(&self) -> &T {
         &self.what
+    }
+
+    /// The same way back, because a person wants it.
+    pub(super) fn for_a_person(self) -> Self {
+        Self { goal: Goal::new(Verdict::Cancelled, CANCELLED), ..self }
     }
 
     pub(super) const fn maybe_case(&self) -> Option<&Case> {

@@ -111,6 +111,7 @@ machine! {
     RevokingOrphan = "revoking-orphan" false,
     StoppingAgain = "stopping-again" false,
     Withdrawing = "withdrawing" true,
+    StoppingPaired = "stopping-paired" true,
     StartingPaired = "starting-paired" true,
     AwaitingPaired = "awaiting-paired" true,
     Restarting = "restarting" true,
@@ -162,9 +163,11 @@ impl Scenario for IdentityLoss {
             Self::Searching(s) => Search { epoch: s.case().epoch().to_owned() }.into(),
             Self::Surveying(_) | Self::ProvingDurable(_) => ProveDurable { storage: Storage::Target }.into(),
             Self::SurveyingOriginal(s) => ProveDurable { storage: Storage::Original(s.original().clone()) }.into(),
-            Self::Stopping(_) | Self::StoppingOriginal(_) | Self::StoppingAgain(_) | Self::BackStopping(_) => {
-                Stop {}.into()
-            }
+            Self::Stopping(_)
+            | Self::StoppingOriginal(_)
+            | Self::StoppingAgain(_)
+            | Self::StoppingPaired(_)
+            | Self::BackStopping(_) => Stop {}.into(),
             Self::ProvingStopped(_) | Self::ProvingStillStopped(_) | Self::ProvingBeforePair(_) => {
                 ProveStopped {}.into()
             }
@@ -201,6 +204,9 @@ impl Scenario for IdentityLoss {
 
     fn apply(self, input: &Input<Event>) -> Result<Self, Illegal> {
         match input {
+            Input::Outcome(outcome @ Refused(reason)) if reason.code == Reason::CANCELLED => {
+                self.outcome(outcome).map(Self::for_a_person)
+            }
             Input::Outcome(outcome) => self.outcome(outcome),
             Input::Answer(choice) => self.answered(choice),
             // An unanswered question is a no; each question says so.
@@ -248,11 +254,62 @@ fn observed(state: Observing, observed: &Observed) -> IdentityLoss {
 }
 
 fn nothing_changed(state: Observing, reason: &Reason) -> IdentityLoss {
-    let verdict = if reason.code == Reason::CANCELLED { Verdict::Cancelled } else { Verdict::GivenUp };
-    state.nothing_changed(Ending::new(verdict, format!("the connector could not be observed: {}", reason.text)))
+    let why = format!("the connector could not be observed: {}", reason.text);
+    state.nothing_changed(Ending::new(Verdict::GivenUp, why))
 }
 
 impl IdentityLoss {
+    /// A step was refused because a person cancelled between two attempts. What there is to undo is what a refusal leaves;
+    /// only the verdict is another.
+    fn for_a_person(self) -> Self {
+        match self {
+            Self::BackStopping(s) => Self::BackStopping(s.for_a_person()),
+            Self::BackRevoking(s) => Self::BackRevoking(s.for_a_person()),
+            Self::BackDetaching(s) => Self::BackDetaching(s.for_a_person()),
+            Self::BackRestoring(s) => Self::BackRestoring(s.for_a_person()),
+            Self::BackStarting(s) => Self::BackStarting(s.for_a_person()),
+            Self::Closed(ending) if ending.verdict == Verdict::GivenUp => {
+                Self::Closed(Ending { verdict: Verdict::Cancelled, reason: back::CANCELLED.into(), ..ending })
+            }
+            // Not on the way back yet: the cancel itself comes next.
+            state @ (Self::Observing(_)
+            | Self::Searching(_)
+            | Self::AskingDead(_)
+            | Self::Surveying(_)
+            | Self::SurveyingOriginal(_)
+            | Self::AskingDurable(_)
+            | Self::AskingSetAside(_)
+            | Self::AskingReprovision(_)
+            | Self::Stopping(_)
+            | Self::ProvingStopped(_)
+            | Self::Reattaching(_)
+            | Self::StartingOriginal(_)
+            | Self::AwaitingOriginal(_)
+            | Self::AskingOriginalDead(_)
+            | Self::StoppingOriginal(_)
+            | Self::DetachingOriginal(_)
+            | Self::SettingAside(_)
+            | Self::ProvingDurable(_)
+            | Self::RevokingStale(_)
+            | Self::ProvingStillStopped(_)
+            | Self::Minting(_)
+            | Self::ProvingBeforePair(_)
+            | Self::Pairing(_)
+            | Self::RevokingOrphan(_)
+            | Self::StoppingAgain(_)
+            | Self::Withdrawing(_)
+            | Self::StoppingPaired(_)
+            | Self::StartingPaired(_)
+            | Self::AwaitingPaired(_)
+            | Self::Restarting(_)
+            | Self::AwaitingRestart(_)
+            | Self::Validating(_)
+            | Self::Capturing(_)
+            | Self::AskingStuck(_)
+            | Self::Closed(_)) => state,
+        }
+    }
+
     #[expect(clippy::too_many_lines, reason = "the table of the machine, one line per transition, read as a whole")]
     fn outcome(self, outcome: &Outcome<Event>) -> Result<Self, Illegal> {
         use IdentityLoss as S;
@@ -354,6 +411,8 @@ impl IdentityLoss {
 
             (S::Withdrawing(s), Happened(Event::Withdraw(Withdrawn::Withdrawn))) => s.withdrawn(),
             (S::Withdrawing(s), Refused(r)) => s.failed(&r.text),
+            (S::StoppingPaired(s), Happened(Event::Stop(Stopped::Stopped))) => s.stopped().into(),
+            (S::StoppingPaired(s), Refused(r)) => s.stuck(said("the workload could not be stopped", r)).into(),
             (S::StartingPaired(s), Happened(Event::Start(Started::Started { instance }))) => {
                 s.started(instance.clone()).into()
             }
@@ -419,13 +478,14 @@ impl IdentityLoss {
             ($($variant:ident),+) => {
                 match self {
                     Self::Observing(s) => {
-                        Ok(s.nothing_changed(Ending::new(Verdict::Cancelled, "a person cancelled the run")))
+                        Ok(s.nothing_changed(Ending::new(Verdict::Cancelled, back::CANCELLED)))
                     }
                     $(Self::$variant(s) => Ok(s.cancelled()),)+
                     // Already on the way back: it goes on as it is, under the reason it has.
                     state @ (Self::BackStopping(_) | Self::BackRevoking(_) | Self::BackDetaching(_)
                         | Self::BackRestoring(_) | Self::BackStarting(_)) => Ok(state),
-                    state @ (Self::Withdrawing(_) | Self::StartingPaired(_) | Self::AwaitingPaired(_)
+                    state @ (Self::Withdrawing(_) | Self::StoppingPaired(_) | Self::StartingPaired(_)
+                        | Self::AwaitingPaired(_)
                         | Self::Restarting(_) | Self::AwaitingRestart(_) | Self::Validating(_) | Self::Capturing(_)
                         | Self::AskingStuck(_) | Self::Closed(_)) => Err(Illegal::new(state.state(), "cancel")),
                 }

@@ -93,11 +93,15 @@ pub(super) fn set_aside(case: &Case, serial: &str) -> Question {
 
 /// Past the point of no return something does not come right.
 pub(super) fn stuck(case: &Case, why: &str) -> Question {
+    let place = if case.reattached { "The original storage is reattached" } else { "The connector was paired" };
     question(
         case,
         "not-validated",
-        format!("The identity is in place, but {why}. Start it if need be and try again?"),
-        vec![Choice::new(RETRY, "try again"), Choice::new(DENY, "leave it as it is and list what is left")],
+        format!("{place}, but {why}. Restart the connector and try again?"),
+        vec![
+            Choice::new(RETRY, "stop it, start it, and validate anew"),
+            Choice::new(DENY, "leave it as it is and list what is left"),
+        ],
         None,
         "the run gives up and lists what is left",
     )

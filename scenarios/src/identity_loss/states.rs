@@ -4,7 +4,7 @@ use recover_engine::Verdict;
 use recover_steps::{Instance, Original, Token};
 
 use super::IdentityLoss;
-use super::back::{Goal, back};
+use super::back::{CANCELLED, Goal, back};
 use super::case::{Case, Params, Regained};
 
 mod after;
@@ -30,7 +30,7 @@ macro_rules! states {
                 /// The same, because a person wants it.
                 #[must_use]
                 pub fn cancelled(self) -> IdentityLoss {
-                    back(self.case, Goal::new(Verdict::Cancelled, "a person cancelled the run"))
+                    back(self.case, Goal::new(Verdict::Cancelled, CANCELLED))
                 }
             }
         )+
@@ -94,6 +94,8 @@ states! {
     StoppingAgain { why: String }
     /// Paired: the point of no return lies behind. The token is taken away.
     Withdrawing { token: Token, serial: String, instance: Option<Instance> }
+    /// A person wants another try: the workload is stopped, so that the next life begins from what it persisted.
+    StoppingPaired { serial: String }
     /// Paired, and the workload does not run.
     StartingPaired { serial: String }
     /// Does it come online with the new identity?

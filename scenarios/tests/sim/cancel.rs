@@ -83,6 +83,7 @@ fn cancelled_at_every_boundary_the_workload_is_as_it_was_found_or_the_run_says_n
                     [] => break,
                     [Ok(())] => {
                         check(&sim, verdict, true, &context);
+                        assert_eq!(verdict, Verdict::Cancelled, "{context}: {:#?}", sim.kinds());
                         assert!(sim.cancelled(), "{context}: said yes and journaled nothing");
                         back += 1;
                     }

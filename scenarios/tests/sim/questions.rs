@@ -200,6 +200,34 @@ fn past_the_point_of_no_return_a_person_may_try_again_or_leave_it() {
     assert!(left.state.site.running.is_some(), "it was paired; stopping it would help nobody");
 }
 
+/// Its pairing was doubled and the second one refused, so it runs and stands still. The next start asks for what was issued.
+#[test]
+fn a_retry_restarts_a_connector_that_stands_still() {
+    let plan = Plan::identity_loss(Reprovision::Allow);
+    let mut sim = Sim::new(&plan, false, &[Hit { step: "pair", fault: Fault::Duplicate, skip: 0, times: 1 }]);
+    let (seq, question, _) = asked(&mut sim);
+    assert_eq!(question.id, "not-validated");
+    let (life, lives) = (sim.state.site.running, sim.state.site.lives);
+    assert!(life.is_some(), "it runs, so a mere start would do nothing");
+    let ending = closed(&mut sim, &[answer(0, Some(seq), "retry")]);
+    assert_eq!((ending.verdict, sim.state.authority.pairs), (Verdict::Recovered, 1), "{:#?}", sim.kinds());
+    assert_eq!(sim.state.site.lives, lives + 2, "one life for the retry, one for the validation");
+    assert!(sim.state.violations.is_empty(), "{:?}", sim.state.violations);
+}
+
+#[test]
+fn a_retry_of_an_identity_that_is_lost_ends_with_what_is_left() {
+    let plan = Plan::identity_loss(Reprovision::Allow);
+    let mut sim = Sim::new(&plan, false, &[Hit { step: "pair", fault: Fault::Duplicate, skip: 0, times: 1 }]);
+    let (seq, ..) = asked(&mut sim);
+    sim.state.site.target.key_for = None;
+    let went = sim.go(NEVER, &[answer(0, Some(seq), "retry")], false);
+    let End::Stopped(Stop::Asked { seq, question, .. }) = went.end else { panic!("{went:?}") };
+    assert_eq!(question.id, "not-validated", "it is never called recovered");
+    let ending = closed(&mut sim, &[answer(0, Some(seq), "deny")]);
+    assert_eq!((ending.verdict, ending.residue.len(), sim.state.authority.pairs), (Verdict::GivenUp, 1, 1));
+}
+
 #[test]
 fn on_refuted_storage_nothing_is_minted_and_nothing_started() {
     let plan = Plan::identity_loss(Reprovision::Allow);

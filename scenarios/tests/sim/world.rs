@@ -461,6 +461,14 @@ fn pair(state: &mut State, pair: &Pair, now: i64, hit: Option<Fault>) -> Perform
         state.flight.push((calls + 1, Flight::Pair { accessor }));
         return Performed::Unknown { why: "the connector did not pair in time".into() };
     }
+    if hit == Some(Fault::Duplicate)
+        && let Some(serial) = state.authority.pair(&accessor, now, false)
+    {
+        // The connector hears that the second request was refused, and stands still with the key it made.
+        let second = state.authority.pair(&accessor, now, false);
+        debug_assert_eq!(second, None, "a token pairs once");
+        return happened(&Paired::Paired { serial, instance: Some(instance) });
+    }
     // What came of this very attempt, not of an earlier one with the same token.
     match state.present(&accessor, now, hit == Some(Fault::Burn)) {
         Some(serial) => happened(&Paired::Paired { serial, instance: Some(instance) }),

@@ -35,6 +35,20 @@ impl Withdrawing {
     }
 }
 
+impl StoppingPaired {
+    /// Nothing of it runs.
+    #[must_use]
+    pub fn stopped(self) -> StartingPaired {
+        StartingPaired { case: self.case, serial: self.serial }
+    }
+
+    /// It runs on; a person must look.
+    #[must_use]
+    pub fn stuck(self, why: String) -> AskingStuck {
+        AskingStuck { case: self.case, serial: self.serial, why }
+    }
+}
+
 impl StartingPaired {
     /// It runs.
     #[must_use]
@@ -128,10 +142,11 @@ impl AskingStuck {
         &self.why
     }
 
-    /// Try again, from a workload that runs: the life that was watched may have ended with the host's.
+    /// Try again with a new life of the workload. The one that was watched may have ended with the host's, or it runs and
+    /// stands still: only its next start looks at what was persisted.
     #[must_use]
-    pub fn again(self) -> StartingPaired {
-        StartingPaired { case: self.case, serial: self.serial }
+    pub fn again(self) -> StoppingPaired {
+        StoppingPaired { case: self.case, serial: self.serial }
     }
 
     /// Leave it as it is.

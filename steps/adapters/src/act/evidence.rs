@@ -12,20 +12,23 @@ use crate::connector::{Connector, Witnessed};
 use crate::trouble::Trouble;
 use crate::{files, redact, time};
 
-/// What a record carries of one text.
-const TEXT_MOST: usize = 16 * 1024;
+/// What is kept of one text, in bytes. A hundred pages of audit entries fit; what a chatty authority says beyond that would
+/// fill the disk that the journal lives on. The end is kept: it tells what came last.
+const TEXT_MOST: usize = 1 << 20;
 /// How much of a log's end is looked through.
 const LOG_TAIL: u64 = 64 * 1024;
 
-/// A captured text as the record carries it: the end of it, if it is long.
+/// A captured text, redacted. Whoever journals it puts a long one into a file.
 pub(super) fn evidence(name: &str, raw: &str, known: &[SecretString]) -> Evidence {
     let known: Vec<&str> = known.iter().map(ExposeSecret::expose_secret).collect();
     let mut text = redact::text(raw, &known);
+    let mut cut = None;
     if text.len() > TEXT_MOST {
+        cut = Some(text.len() as u64);
         let from = (text.len() - TEXT_MOST..text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
         text = text.split_off(from);
     }
-    Evidence { name: name.to_owned(), sha256: Digest::of(text.as_bytes()), text: Some(text) }
+    Evidence { name: name.to_owned(), sha256: Digest::of(text.as_bytes()), text: Some(text), file: None, cut }
 }
 
 impl Connector {
@@ -94,10 +97,12 @@ mod tests {
 
     #[test]
     fn a_long_text_is_kept_from_its_end_and_its_digest_is_of_what_is_kept() {
-        let kept = evidence("n", &"é\n".repeat(10_000), &[]);
+        let kept = evidence("n", &"é\n".repeat(400_000), &[]);
         let text = kept.text.unwrap();
         assert!(text.len() <= TEXT_MOST && text.len() > TEXT_MOST - 4);
-        assert_eq!(kept.sha256, Digest::of(text.as_bytes()));
+        assert_eq!((kept.sha256, kept.cut), (Digest::of(text.as_bytes()), Some(1_200_000)));
+        let whole = evidence("n", &"é\n".repeat(10_000), &[]);
+        assert_eq!((whole.text.map(|t| t.len()), whole.cut), (Some(30_000), None));
         let known = [SecretString::from("s3cr3t")];
         assert!(!evidence("n", "it is s3cr3t", &known).text.unwrap().contains("s3cr3t"));
     }

@@ -134,7 +134,11 @@ impl Connector {
     ) -> Result<Option<String>, Trouble> {
         let running = self.workload.running()?;
         Ok(if !status.is_online() {
-            Some(status.status.clone())
+            Some(match self.storage.identity() {
+                // What a person must know to tell a lost identity from a slow start.
+                Looked::Absent => format!("{}, and no identity is on its storage", status.status),
+                Looked::There(_) | Looked::Unreadable(_) => status.status.clone(),
+            })
         } else if status.serial() != Some(serial) {
             Some(format!("{} with identity {}, not {serial}", status.status, status.serial().unwrap_or("none")))
         } else if running.as_ref() != instance {

@@ -1,0 +1,175 @@
+//! What the engine does not believe, and what it does not wait for.
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use recover_engine::{
+    Act, Action, Begun, Charter, Consumed, Entry, FenceRaised, Host, Journal, JournalError, Json, Key, Millis, OpenRun,
+    Performed, Phase, Probed, Reason, Receipt, Request, Run, RunId, Seen, Stop, Told, Unwilling, Wish, Woken, World,
+    charter, drive,
+};
+
+use crate::scenario::{Did, begin, entry, the_charter};
+
+fn done() -> Performed {
+    Performed::Happened(Seen::plain(Told::of(&Did::Done)))
+}
+
+/// Commits and waits until the run asks for an effect, answering those before with `done`.
+fn until(run: &mut Run, step: &str, entries: &mut Vec<Entry>, now: &mut i64) {
+    for _ in 0..40 {
+        match run.next(Millis(*now), &|_: Key| None).unwrap() {
+            Action::Commit(batch) => {
+                entries.extend(batch);
+                run.committed();
+            }
+            Action::Perform(act) if act.doing.step == step => return,
+            Action::Perform(_) => run.performed(Millis(*now), done()).unwrap(),
+            Action::Wait(until) => *now = until.0,
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("it never asks for {step}");
+}
+
+#[test]
+fn absence_before_the_fence_is_not_believed() {
+    let (mut run, mut entries, mut now) = (begin(1), Vec::new(), 1);
+    until(&mut run, "make", &mut entries, &mut now);
+    let absent = Performed::Refused(Reason::new(Reason::ABSENT, "it says so"));
+    run.performed(Millis(now), absent).expect("an adapter's mistake is no illegal record");
+    let next = run.next(Millis(now), &|_: Key| None).unwrap();
+    assert!(matches!(next, Action::Probe(_)), "{next:?}");
+    assert!(matches!(run.position().phase, Phase::Open(_)));
+}
+
+#[test]
+fn a_run_is_resumed_with_its_own_charter_only() {
+    let (mut run, mut entries, mut now) = (begin(1), Vec::new(), 1);
+    until(&mut run, "prepare", &mut entries, &mut now);
+    let resume = |charter: Arc<Charter>| {
+        Run::resume(&entries, charter, entry().begin(&Json::null()).unwrap(), "{}".into()).map(|_| ())
+    };
+    assert_eq!(resume(the_charter()), Ok(()));
+    let own = &the_charter().begun;
+    let guards = Json::of::<[u8]>(&[]);
+    let digest = recover_engine::charter_digest(&own.scenario, own.version, own.graph.as_str(), guards.as_str());
+    for (what, begun) in [
+        ("without its guards", Begun { guards, digest, ..own.clone() }),
+        ("with other parameters", Begun { params: Json::of(&7), ..own.clone() }),
+        ("for another target", Begun { target: "elsewhere".into(), ..own.clone() }),
+    ] {
+        let refused = resume(Arc::new(charter(begun).unwrap()));
+        assert!(refused.is_err(), "{what} it was taken up");
+    }
+}
+
+/// A journal of one run, in memory.
+#[derive(Default)]
+struct Kept(std::sync::Mutex<Vec<Entry>>);
+
+impl Journal for Kept {
+    async fn append(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
+        self.0.lock().unwrap().extend(batch);
+        Ok(Receipt { frame: 1, head: recover_engine::Digest::ZERO })
+    }
+    fn read(&self, _: RunId) -> Result<Vec<Entry>, JournalError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+    fn open_runs(&self) -> Vec<(RunId, OpenRun)> {
+        Vec::new()
+    }
+    fn holder(&self, _: Key) -> Option<RunId> {
+        None
+    }
+    fn effect(&self, _: Key) -> Option<Consumed> {
+        None
+    }
+}
+
+/// Every effect but the stuck one is done at once; that one never ends.
+struct Stuck(&'static str);
+
+impl World for Stuck {
+    async fn perform(&self, act: &Act) -> Performed {
+        if act.doing.step == self.0 { std::future::pending().await } else { done() }
+    }
+    async fn fence(&self, _: &Act) -> FenceRaised {
+        FenceRaised::Failed("not asked for".into())
+    }
+    async fn probe(&self, _: &Act) -> Probed {
+        Probed::Unknown("not asked for".into())
+    }
+}
+
+/// A signal that comes while something is under way.
+struct Signalled {
+    now: Cell<i64>,
+    wish: RefCell<Option<Wish>>,
+    replies: RefCell<Vec<bool>>,
+}
+
+impl Host for Signalled {
+    fn now(&self) -> Millis {
+        Millis(self.now.get())
+    }
+    async fn wait(&self, until: Millis) -> Woken {
+        self.now.set(until.0);
+        Woken::Elapsed
+    }
+    async fn hear(&self) -> Request {
+        let wish = self.wish.borrow_mut().take();
+        match wish {
+            Some(wish) => Request { id: 0, actor: "{}".into(), wish },
+            None => std::future::pending().await,
+        }
+    }
+    fn request(&self) -> Option<Request> {
+        None
+    }
+    fn waits_for_people(&self) -> bool {
+        false
+    }
+    fn reply(&self, _: u64, reply: Result<(), Unwilling>) {
+        self.replies.borrow_mut().push(reply.is_ok());
+    }
+    fn recorded(&self, _: &[Entry], _: Receipt) {}
+}
+
+fn driven(stuck: &'static str, wish: Wish) -> (Option<Stop>, Vec<Entry>, Vec<bool>) {
+    let (mut run, journal) = (begin(1), Kept::default());
+    let host = Signalled { now: Cell::new(1), wish: RefCell::new(Some(wish)), replies: RefCell::default() };
+    let world = Stuck(stuck);
+    let stop = match pin!(drive(&mut run, &journal, &world, &host)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(stop) => Some(stop.unwrap()),
+        Poll::Pending => None,
+    };
+    (stop, journal.0.into_inner().unwrap(), host.replies.into_inner())
+}
+
+#[test]
+fn an_interrupt_does_not_wait_for_a_look_and_a_resume_looks_again() {
+    let (stop, entries, replies) = driven("look", Wish::Interrupt);
+    assert_eq!((stop, replies.as_slice()), (Some(Stop::Interrupted), [true].as_slice()));
+    let machine = entry().begin(&Json::null()).unwrap();
+    let mut run = Run::resume(&entries, the_charter(), machine, "{}".into()).unwrap();
+    let Phase::Open(open) = &run.position().phase else { panic!("the intent stays open") };
+    assert_eq!((&*open.intent.step, open.failed), ("look", 0));
+    until(&mut run, "look", &mut Vec::new(), &mut 1);
+}
+
+#[test]
+fn an_interrupt_waits_for_what_is_not_a_look() {
+    let (stop, ..) = driven("prepare", Wish::Interrupt);
+    assert_eq!(stop, None, "it was dropped while it was being applied");
+}
+
+#[test]
+fn a_look_goes_on_when_a_request_does_not_end_it() {
+    let (stop, ..) = driven("look", Wish::Answer { question: None, choice: "approve".into(), reason: "why".into() });
+    assert_eq!(stop, None);
+    let (stop, ..) = driven("look", Wish::Abandon { reason: "enough".into() });
+    assert!(matches!(stop, Some(Stop::Closed(_))), "{stop:?}");
+}

@@ -64,7 +64,7 @@ pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Re
     let live = records.owner_lives();
     let (positions, exit) = match run {
         Some(run) => (vec![Ok(records.position(parse_run(run)?)?)], Exit::Done),
-        None => whole(records.open_positions()?, printer),
+        None => whole(records.open_positions()?, printer)?,
     };
     if positions.is_empty() && exit == Exit::Done {
         printer.talk("nothing is open");
@@ -83,19 +83,23 @@ pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Re
 }
 
 /// What was found. Where the log is damaged it may not be all: that is said aloud, and is the command's exit code.
-fn whole<T>((found, damage): (Vec<T>, Option<Fault>), printer: Printer) -> (Vec<T>, Exit) {
-    let Some(fault) = damage else { return (found, Exit::Done) };
+/// Nothing at all of what a later build wrote is an error.
+fn whole<T>((found, damage): (Vec<T>, Option<Fault>), printer: Printer) -> Result<(Vec<T>, Exit), Fault> {
+    let Some(fault) = damage else { return Ok((found, Exit::Done)) };
+    if found.is_empty() && fault.code == Code::TooNew {
+        return Err(fault);
+    }
     printer.talk(&format!(
         "warning[{}]: {}; runs and records may be missing here: `recover verify --all` names every place",
         fault.code.as_str(),
         fault.message
     ));
-    (found, fault.code.exit())
+    Ok((found, fault.code.exit()))
 }
 
 pub(super) fn list(global: &Global, state: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     let records = records(global)?;
-    let (runs, exit) = whole(records.listing()?, printer);
+    let (runs, exit) = whole(records.listing()?, printer)?;
     for run in runs {
         let word = if run.open { "open" } else { "closed" };
         if state.is_some_and(|wanted| wanted != word) {
@@ -118,7 +122,7 @@ pub(super) fn events(global: &Global, run: Option<&str>, printer: Printer) -> Re
     let (ids, exit) = match run {
         Some(run) => (vec![parse_run(run)?], Exit::Done),
         None => {
-            let (runs, exit) = whole(records.listing()?, printer);
+            let (runs, exit) = whole(records.listing()?, printer)?;
             (runs.into_iter().map(|run| run.id).collect(), exit)
         }
     };

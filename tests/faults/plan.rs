@@ -40,7 +40,8 @@ impl fmt::Display for Injection {
 /// What a call may fail with on a machine in trouble.
 fn errors(call: &str) -> &'static [&'static str] {
     match call {
-        "write" | "pwrite64" => &["EIO", "ENOSPC", "EDQUOT", "EINTR"],
+        // `write` is also what wakes a thread and what prints: errors of a disk would be lies there. The log uses `pwrite64`.
+        "pwrite64" => &["EIO", "ENOSPC", "EDQUOT", "EINTR"],
         "fdatasync" | "fsync" => &["EIO", "ENOSPC", "EINTR"],
         "openat" | "openat2" => &["EMFILE", "EROFS", "ENOSPC", "EIO"],
         "renameat" | "renameat2" | "rename" | "mkdir" | "mkdirat" | "unlink" | "unlinkat" | "ftruncate"

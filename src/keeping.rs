@@ -118,7 +118,7 @@ mod tests {
         let entries = [recover_engine::Entry::encode(header, "{}", &resulted).unwrap()];
         drop(keeping);
         drop(journal);
-        let records = crate::store::Records::open(&state).unwrap();
+        let records = crate::records::Records::open(&state).unwrap();
         assert_eq!(records.wrong_files(&entries), [""; 0]);
         std::fs::write(&path, "altered").unwrap();
         assert!(records.wrong_files(&entries)[0].ends_with("was altered"));

@@ -10,6 +10,7 @@ mod line;
 mod owner;
 mod place;
 mod printer;
+mod records;
 mod sandbox;
 mod store;
 mod target;

@@ -1,18 +1,17 @@
 //! The state directory: opened for writing by the owner, read by everybody else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use recover_engine::{
     Begun, Charter, Entry, Journal as _, JournalError, Kind, Latch, Phase, Position, Record, Run, RunId, Spent, charter,
 };
-use recover_journal::{
-    Author, FileJournal, Follower, Host, OpenError, Options, ReadError, Reader, RunOverview, StateDir,
-};
+use recover_journal::{Author, FileJournal, Host, OpenError, Options, ReadError, Reader, StateDir};
 use serde_json::{Value, json};
 
 use crate::fault::{Code, Exit, Fault, chain};
 use crate::owner::result;
+use crate::records::Records;
 
 /// The fault that a failure of the journal is for a person.
 pub(crate) fn journal_fault(error: &JournalError) -> Fault {
@@ -30,7 +29,7 @@ pub(crate) fn journal_fault(error: &JournalError) -> Fault {
     Fault::new(code, error.to_string())
 }
 
-fn read_fault(error: &ReadError) -> Fault {
+pub(crate) fn read_fault(error: &ReadError) -> Fault {
     let newer = matches!(error, ReadError::Damage(damage) if matches!(damage.what, recover_journal::What::Format(_)));
     let code = match error {
         ReadError::Damage(_) if newer => Code::TooNew,
@@ -184,7 +183,7 @@ impl Store {
     pub(crate) fn open(state: &Path) -> Result<Opened, Fault> {
         match FileJournal::open(state, &host()?, Options::default()) {
             Ok(journal) => {
-                let records = Records { path: state.to_owned(), reader: journal.reader() };
+                let records = Records::of(state, journal.reader());
                 Ok(Opened::Own(Box::new(Self { journal, records })))
             }
             Err(OpenError::Locked { pid, .. }) => Ok(Opened::Held { holder: pid.unwrap_or_default() }),
@@ -256,212 +255,6 @@ impl Store {
             }
         }
         Ok(spent)
-    }
-}
-
-/// One run in a list.
-pub(crate) struct Listed {
-    pub(crate) id: RunId,
-    pub(crate) open: bool,
-    pub(crate) records: u32,
-}
-
-fn listed(run: RunOverview) -> Listed {
-    Listed { id: run.run, open: run.open, records: run.last_seq }
-}
-
-/// The records, read without the lock.
-pub(crate) struct Records {
-    path: PathBuf,
-    reader: Reader,
-}
-
-impl Records {
-    pub(crate) fn open(state: &Path) -> Result<Self, Fault> {
-        if !state.exists() {
-            return Err(Fault::new(Code::StateDirMissing, format!("{} is not there", state.display()))
-                .hint("is --state-dir or --config the right one?"));
-        }
-        let reader = Reader::open(state).map_err(|e| read_fault(&e))?;
-        Ok(Self { path: state.to_owned(), reader })
-    }
-
-    fn overviews(&self) -> Result<Vec<RunOverview>, Fault> {
-        let mut listing = self.reader.runs().map_err(|e| read_fault(&e))?;
-        listing.runs.retain(|run| run.run != RunId::JOURNAL);
-        if let (true, Some(damage)) = (listing.runs.is_empty(), listing.damage.first()) {
-            return Err(read_fault(&ReadError::Damage(*damage)));
-        }
-        Ok(listing.runs)
-    }
-
-    pub(crate) fn runs(&self) -> Result<Vec<Listed>, Fault> {
-        Ok(self.overviews()?.into_iter().map(listed).collect())
-    }
-
-    /// The runs, and what keeps this from being all of them: where the log is damaged, more may have been there.
-    pub(crate) fn listing(&self) -> Result<(Vec<Listed>, Option<Fault>), Fault> {
-        let listing = self.reader.runs().map_err(|e| read_fault(&e))?;
-        let runs = listing.runs.into_iter().filter(|run| run.run != RunId::JOURNAL).map(listed).collect();
-        Ok((runs, listing.damage.first().map(|damage| read_fault(&ReadError::Damage(*damage)))))
-    }
-
-    /// Where every open run is, or why that cannot be told, in one pass over the log; and what keeps this from being all.
-    pub(crate) fn open_positions(&self) -> Result<(Vec<Result<Position, Fault>>, Option<Fault>), Fault> {
-        let open = self.reader.open_runs().map_err(|e| read_fault(&e))?;
-        let position = |entries: Result<Vec<recover_journal::StoredEntry>, ReadError>| {
-            let entries: Vec<Entry> =
-                entries.map_err(|e| read_fault(&e))?.into_iter().map(|stored| stored.entry).collect();
-            fold(&entries).map(|folded| folded.position)
-        };
-        let runs = open.runs.into_iter().map(|(_, entries)| position(entries)).collect();
-        Ok((runs, open.damage.first().map(|damage| read_fault(&ReadError::Damage(*damage)))))
-    }
-
-    pub(crate) fn open_runs(&self) -> Result<Vec<RunId>, Fault> {
-        Ok(self.overviews()?.into_iter().filter(|run| run.open).map(|run| run.run).collect())
-    }
-
-    pub(crate) fn entries(&self, id: RunId) -> Result<Vec<Entry>, Fault> {
-        let stored = self.reader.run(id).map_err(|e| read_fault(&e))?;
-        if stored.is_empty() {
-            return Err(Fault::new(Code::UnknownRun, format!("there is no {id} in {}", self.path.display()))
-                .hint("`recover list` shows the runs"));
-        }
-        Ok(stored.into_iter().map(|stored| stored.entry).collect())
-    }
-
-    /// The files that these records name and that are not what was captured, each with what is wrong.
-    pub(crate) fn wrong_files(&self, entries: &[Entry]) -> Vec<String> {
-        let mut wrong = Vec::new();
-        for named in entries.iter().flat_map(crate::keeping::named).filter(|named| named.file.is_some()) {
-            let path = self.path.join("evidence").join(named.sha256.to_string());
-            let what = match std::fs::read(&path) {
-                Ok(bytes) if recover_engine::Digest::of(&bytes) == named.sha256 => continue,
-                Ok(_) => "was altered".to_owned(),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => "is missing".to_owned(),
-                Err(e) => format!("cannot be read: {e}"),
-            };
-            wrong.push(format!("evidence {} ({}) {what}", named.name, named.sha256));
-        }
-        wrong
-    }
-
-    /// The durable commits that a run took: the frames that hold its records.
-    pub(crate) fn commits(&self, id: RunId) -> Result<u32, Fault> {
-        let stored = self.reader.run(id).map_err(|e| read_fault(&e))?;
-        let mut frames: Vec<u64> = stored.into_iter().map(|stored| stored.frame).collect();
-        frames.dedup();
-        Ok(u32::try_from(frames.len()).unwrap_or(u32::MAX))
-    }
-
-    pub(crate) fn begun(&self, id: RunId) -> Result<Begun, Fault> {
-        begun_of(&self.entries(id)?)
-    }
-
-    pub(crate) fn position(&self, id: RunId) -> Result<Position, Fault> {
-        fold(&self.entries(id)?).map(|folded| folded.position)
-    }
-
-    /// The open run on a target of this name.
-    pub(crate) fn open_on(&self, target: &str) -> Result<Option<RunId>, Fault> {
-        for id in self.open_runs()? {
-            if self.begun(id)?.target == target {
-                return Ok(Some(id));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The open question, where exactly one run has one: run, question number, choices.
-    pub(crate) fn open_question(&self) -> Result<Option<(String, u32, Vec<String>)>, Fault> {
-        let mut found = None;
-        for id in self.open_runs()? {
-            if let Phase::Asked { seq, asked } = &self.position(id)?.phase {
-                let choices = asked.question.choices.iter().map(|c| c.id.clone().into_owned()).collect();
-                if found.replace((id.to_string(), *seq, choices)).is_some() {
-                    return Ok(None);
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Whether some process owns the state directory now.
-    pub(crate) fn owner_lives(&self) -> bool {
-        let Ok(lock) = std::fs::File::open(self.path.join("lock")) else { return false };
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_err()
-    }
-
-    pub(crate) fn follow(&self, run: Option<RunId>) -> Result<Follow, Fault> {
-        let after = match run {
-            Some(_) => 0,
-            None => self.reader.head().map_err(|e| read_fault(&e))?.frame,
-        };
-        Ok(Follow { follower: self.reader.follow(after), run })
-    }
-
-    pub(crate) fn verify_log(&self) -> Result<Value, Fault> {
-        let report = self.reader.verify().map_err(|e| read_fault(&e))?;
-        let damage: Vec<String> = report.damage.iter().map(ToString::to_string).collect();
-        Ok(json!({
-            "frames": report.frames, "records": report.records, "runs": report.runs, "torn_tail": report.torn_tail.is_some(), "sealed": report.sealed,
-            "head": format!("{}:{}", report.head.frame, report.head.head), "damage": damage,
-        }))
-    }
-
-    /// Sizes and counts.
-    pub(crate) fn stats(&self) -> Result<Value, Fault> {
-        let runs = self.overviews()?;
-        let head = self.reader.head().map_err(|e| read_fault(&e))?;
-        let sizes = |folder: &str| -> (u64, u64) {
-            let Ok(entries) = std::fs::read_dir(self.path.join(folder)) else { return (0, 0) };
-            let lengths = entries.filter_map(|entry| entry.ok()?.metadata().ok()).filter(std::fs::Metadata::is_file);
-            lengths.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.len()))
-        };
-        let ((segments, log), (_, index), (texts, evidence)) = (sizes("log"), sizes("index"), sizes("evidence"));
-        Ok(json!({
-            "schema": "recover.stats/v1", "frames": head.frame, "head": format!("{}:{}", head.frame, head.head),
-            "runs": runs.len(), "open": runs.iter().filter(|run| run.open).count(),
-            "records": runs.iter().map(|run| u64::from(run.last_seq)).sum::<u64>(),
-            "log": { "files": segments, "bytes": log }, "index": { "bytes": index },
-            "evidence": { "files": texts, "bytes": evidence },
-        }))
-    }
-
-    /// Whether the log still contains a head that was printed earlier, as `FRAME:HASH`.
-    pub(crate) fn contains_head(&self, head: &str) -> Result<(), Fault> {
-        let bad = || Fault::new(Code::Usage, format!("{head} is not a head such as 12:<64 hexadecimal digits>"));
-        let (frame, hash) = head.split_once(':').ok_or_else(bad)?;
-        let frame: u64 = frame.parse().map_err(|_| bad())?;
-        let hash: recover_engine::Digest = hash.parse().map_err(|_| bad())?;
-        let mut follower = self.reader.follow(frame.saturating_sub(1));
-        let frames = follower.poll(frame).map_err(|e| read_fault(&e))?;
-        if frames.iter().any(|found| found.number == frame && found.hash == hash) {
-            return Ok(());
-        }
-        Err(Fault::new(Code::AnchorMissing, format!("frame {frame} with that hash is not in {}", self.path.display())))
-    }
-}
-
-/// Records as they come.
-pub(crate) struct Follow {
-    follower: Follower,
-    run: Option<RunId>,
-}
-
-impl Follow {
-    /// What has come since the last call; empty if nothing has.
-    pub(crate) fn next(&mut self) -> Result<Vec<Entry>, Fault> {
-        let frames = self.follower.poll(u64::MAX).map_err(|e| read_fault(&e))?;
-        let mut entries = Vec::new();
-        for entry in frames.into_iter().flat_map(|frame| frame.entries) {
-            let header = *entry.header();
-            if self.run.is_none_or(|run| run == header.run) {
-                entries.push(entry);
-            }
-        }
-        Ok(entries)
     }
 }
 

@@ -9,7 +9,8 @@ use crate::owner::ask::{Ask, Envelope, StartAsk, VERSION};
 use crate::owner::submit;
 use crate::place::{Place, SANDBOX};
 use crate::printer::{Printer, interactive};
-use crate::store::{self, Records};
+use crate::records::Records;
+use crate::store;
 use crate::target::Target;
 use crate::{config, sandbox};
 

@@ -8,7 +8,8 @@ use crate::clock;
 use crate::fault::{Exit, Fault};
 use crate::place::Place;
 use crate::printer::Printer;
-use crate::store::{self, Records};
+use crate::records::Records;
+use crate::store;
 
 pub(super) fn run(global: &Global, command: JournalCommand, printer: Printer) -> Result<Exit, Fault> {
     let state = Place::of(global)?.state;

@@ -9,7 +9,8 @@ use crate::line;
 use crate::owner::result;
 use crate::place::Place;
 use crate::printer::Printer;
-use crate::store::{Records, parse_run};
+use crate::records::Records;
+use crate::store::parse_run;
 
 pub(super) fn replay(global: &Global, run: &str, printer: Printer) -> Result<Exit, Fault> {
     let records = Records::open(&Place::of(global)?.state)?;

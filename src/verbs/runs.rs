@@ -12,7 +12,8 @@ use crate::line;
 use crate::owner::result;
 use crate::place::Place;
 use crate::printer::Printer;
-use crate::store::{Records, parse_run};
+use crate::records::{Found, Records};
+use crate::store::parse_run;
 
 fn records(global: &Global) -> Result<Records, Fault> {
     Records::open(&Place::of(global)?.state)
@@ -84,7 +85,7 @@ pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Re
 
 /// What was found. Where the log is damaged it may not be all: that is said aloud, and is the command's exit code.
 /// Nothing at all of what a later build wrote is an error.
-fn whole<T>((found, damage): (Vec<T>, Option<Fault>), printer: Printer) -> Result<(Vec<T>, Exit), Fault> {
+fn whole<T>((found, damage): Found<T>, printer: Printer) -> Result<(Vec<T>, Exit), Fault> {
     let Some(fault) = damage else { return Ok((found, Exit::Done)) };
     if found.is_empty() && fault.code == Code::TooNew {
         return Err(fault);

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let plan = plan::of(&strace::calls_of_a_run(&sandbox::Sandbox::up()), full);
     let next = AtomicUsize::new(0);
     let problems = Mutex::new(Vec::new());
-    let met = AtomicUsize::new(0);
+    let (met, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
                 while let Some(injection) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let report = trial::run(&mut sandbox, injection);
                     met.fetch_add(usize::from(report.met), Ordering::Relaxed);
+                    asked.fetch_add(usize::from(report.asked), Ordering::Relaxed);
                     for problem in report.problems {
                         println!("faults: PROBLEM {injection}: {problem}");
                         problems.lock().unwrap().push(problem);
@@ -62,10 +63,12 @@ fn main() -> ExitCode {
     let kills = plan.iter().filter(|injection| injection.is_kill()).count();
     let count = |word: &str| problems.iter().filter(|problem| problem.starts_with(word)).count();
     println!(
-        "faults: {} injections, {kills} of them kills; {} changed how the command ended; {} lost, {} duplicate, {} effects \
+        "faults: {} injections, {kills} of them kills; {} changed how the command ended, {} led to a question that a retry \
+         answered; {} lost, {} duplicate, {} effects \
          without a durable intent, {} other problems; {} s",
         plan.len(),
         met.load(Ordering::Relaxed),
+        asked.load(Ordering::Relaxed),
         count("lost"),
         count("duplicate"),
         count("effect"),

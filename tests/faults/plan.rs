@@ -97,7 +97,8 @@ pub fn of(calls: &BTreeMap<String, usize>, full: bool) -> Vec<Injection> {
         plan.extend(kill);
         for (at, error) in errors(call).iter().enumerate() {
             for nth in places(at + 1) {
-                for for_ever in [false, true] {
+                // A call that is interrupted is made again, so one that is interrupted for ever never ends, and does not exist.
+                for for_ever in [false, true].into_iter().filter(|for_ever| !for_ever || *error != "EINTR") {
                     plan.push(Injection { call: call.clone(), error: Some(error), nth, for_ever });
                 }
             }

@@ -13,6 +13,8 @@ use crate::strace;
 pub struct Report {
     /// Whether the command ended otherwise than without a fault.
     pub met: bool,
+    /// Whether a person had to answer before the work could be finished.
+    pub asked: bool,
     pub problems: Vec<String>,
 }
 
@@ -27,7 +29,7 @@ pub fn run(sandbox: &mut Sandbox, injection: &Injection) -> Report {
     sandbox.lose(false);
     let before = intents(sandbox);
     let output = strace::recovery(sandbox, injection);
-    let mut report = Report { met: !output.status.success(), problems: Vec::new() };
+    let mut report = Report { met: !output.status.success(), ..Report::default() };
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if said.contains("panicked") {
         report.problems.push(format!("panic: {said}"));
@@ -60,12 +62,16 @@ pub fn run(sandbox: &mut Sandbox, injection: &Injection) -> Report {
     report
 }
 
-/// Resumes what is open, or begins anew where nothing was begun.
+/// Resumes what is open, answers what it asks as its own hint says, or begins anew where nothing was begun.
 fn finish(sandbox: &Sandbox, report: &mut Report) {
     let mut last = String::new();
     for _ in 0..RESUMES_MAX {
         let resumed = sandbox.recover(&["resume", "--all"]);
         last = text(&resumed);
+        if resumed.status.code() == Some(OPERATOR_NEEDED) {
+            report.asked = true;
+            retry(sandbox);
+        }
         if !resumed.status.success() {
             continue;
         }
@@ -79,6 +85,28 @@ fn finish(sandbox: &Sandbox, report: &mut Report) {
         }
     }
     report.problems.push(format!("not finished: {last}"));
+}
+
+/// The exit code that says that a person must answer.
+const OPERATOR_NEEDED: i32 = 4;
+
+/// What an operator does who reads the question after the fault is gone.
+fn retry(sandbox: &Sandbox) {
+    let status = sandbox.recover(&["status", "--output", "json"]);
+    for line in String::from_utf8_lossy(&status.stdout).lines() {
+        let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+        let (Some(run), Some(question)) = (line["run"].as_str(), line["question"]["id"].as_str()) else { continue };
+        sandbox.recover(&[
+            "approve",
+            run,
+            "--question",
+            question,
+            "--choice",
+            "retry",
+            "--reason",
+            "the fault is gone",
+        ]);
+    }
 }
 
 fn verified(sandbox: &Sandbox, report: &mut Report) {

@@ -2,12 +2,14 @@
 
 mod choices;
 mod history;
+mod log;
 mod oracle;
 mod outside;
 mod story;
 
 pub use choices::Choices;
 pub use history::forge;
+pub use log::edit_a_log;
 pub use oracle::Oracle;
 pub use outside::Outside;
 pub use story::tell;

@@ -11,7 +11,7 @@ use crate::tools;
 const INPUT_LEN_MAX: u32 = 16 * 1024;
 
 /// The targets whose input is read as choices, not as a format.
-const CHOICES: [&str; 1] = ["advance"];
+const CHOICES: [&str; 2] = ["advance", "frame"];
 
 /// Runs these targets, or all of them.
 pub(crate) fn lane(targets: &[String], seconds: u32) -> Lane {

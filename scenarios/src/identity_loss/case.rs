@@ -82,6 +82,8 @@ pub struct Case {
     pub(super) mints: u8,
     /// The target's storage is known not to be durable: nothing is started on it.
     pub(super) refuted: bool,
+    /// The consumed token whose file could not be taken out of the workload's sight, and why.
+    pub(super) in_sight: Option<(Token, String)>,
     /// What was changed and could not be put back.
     pub(super) residue: Vec<Cow<'static, str>>,
 }
@@ -102,6 +104,7 @@ impl Case {
             token: None,
             mints: 0,
             refuted: false,
+            in_sight: None,
             residue: Vec::new(),
         }
     }
@@ -125,11 +128,13 @@ impl Case {
 
     pub(super) fn ending(&self, verdict: Verdict, reason: &str, left_running: bool) -> Ending {
         let word = |running| if running { "running" } else { "stopped" };
+        let in_sight = self.in_sight.as_ref();
+        let in_sight = in_sight.map(|(_, why)| format!("the consumed token's file could not be removed: {why}"));
         Ending {
             verdict,
             reason: reason.to_owned(),
             suggested: None,
-            residue: self.residue.iter().map(|r| r.clone().into_owned()).collect(),
+            residue: self.residue.iter().map(|r| r.clone().into_owned()).chain(in_sight).collect(),
             workload: Some(Workload {
                 found: word(self.found_running()).to_owned(),
                 left: word(left_running).to_owned(),

@@ -195,7 +195,7 @@ impl IdentityLoss {
 
             (S::Withdrawing(s), Happened(Event::Withdraw(Withdrawn::Withdrawn))) => s.withdrawn(),
             (S::Withdrawing(s), Refused(r)) => s.failed(&r.text),
-            (S::StoppingPaired(s), Happened(Event::Stop(Stopped::Stopped))) => s.stopped().into(),
+            (S::StoppingPaired(s), Happened(Event::Stop(Stopped::Stopped))) => s.stopped(),
             (S::StoppingPaired(s), Refused(r)) => s.stuck(said("the workload could not be stopped", r)).into(),
             (S::StartingPaired(s), Happened(Event::Start(Started::Started { instance }))) => {
                 s.started(instance.clone()).into()

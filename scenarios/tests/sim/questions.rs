@@ -215,6 +215,22 @@ fn a_retry_restarts_a_connector_that_stands_still() {
     assert!(sim.state.violations.is_empty(), "{:?}", sim.state.violations);
 }
 
+/// A file that could not be removed stayed in the workload's sight, and no retry ever looked at it again.
+#[test]
+fn a_retry_takes_away_the_token_that_could_not_be_taken_before() {
+    let plan = Plan::identity_loss(Reprovision::Allow);
+    let refused = |step| Hit { step, fault: Fault::Bad, skip: 0, times: 1 };
+    let mut sim = Sim::new(&plan, false, &[refused("withdraw"), refused("validate")]);
+    let (seq, question, _) = asked(&mut sim);
+    assert_eq!(question.id, "not-validated");
+    let mut left = sim.clone();
+    let ending = closed(&mut sim, &[answer(0, Some(seq), "retry")]);
+    assert_eq!((ending.verdict, sim.state.authority.pairs), (Verdict::Recovered, 1));
+    assert_eq!(ending.residue, [""; 0], "it is gone, so it is not left");
+    let ending = closed(&mut left, &[answer(0, Some(seq), "deny")]);
+    assert!(ending.residue.iter().any(|r| r.contains("token's file")), "{ending:?}");
+}
+
 #[test]
 fn a_retry_of_an_identity_that_is_lost_ends_with_what_is_left() {
     let plan = Plan::identity_loss(Reprovision::Allow);

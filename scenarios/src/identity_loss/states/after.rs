@@ -27,19 +27,25 @@ impl Withdrawing {
         }
     }
 
-    /// A file may still hold its secret. It is consumed, so that is untidy and not dangerous.
+    /// A file may still hold its secret. It is consumed, so that is untidy and not dangerous; but a restart does not show that
+    /// none is needed while one is in sight.
     #[must_use]
     pub fn failed(mut self, reason: &str) -> IdentityLoss {
-        self.case.residue(format!("the consumed token's file could not be removed: {reason}"));
+        self.case.in_sight = Some((self.token.clone(), reason.to_owned()));
         self.withdrawn()
     }
 }
 
 impl StoppingPaired {
-    /// Nothing of it runs.
+    /// Nothing of it runs. A token that is still in its sight is taken away before it is started.
     #[must_use]
-    pub fn stopped(self) -> StartingPaired {
-        StartingPaired { case: self.case, serial: self.serial }
+    pub fn stopped(mut self) -> IdentityLoss {
+        match self.case.in_sight.take() {
+            Some((token, _)) => {
+                IdentityLoss::Withdrawing(Withdrawing { case: self.case, token, serial: self.serial, instance: None })
+            }
+            None => IdentityLoss::StartingPaired(StartingPaired { case: self.case, serial: self.serial }),
+        }
     }
 
     /// It runs on; a person must look.

@@ -6,7 +6,7 @@ use recover_steps::{RevokeOrphan, Revoked, Token, Withdraw, Withdrawn};
 use super::handover;
 use crate::authority::{Failure, TokenState};
 use crate::connector::Connector;
-use crate::trouble::{Trouble, code};
+use crate::trouble::Trouble;
 
 impl Connector {
     pub(crate) async fn revoke_stale(&self) -> Result<Revoked, Trouble> {
@@ -49,7 +49,8 @@ impl Connector {
         let sealed = self.secrets.find(&run, label)?;
         let file = self.workload.token_file();
         handover::remove(file, label, sealed.as_ref().map(|s| &s.secret), act.run.begun_at()).map_err(|e| {
-            Trouble::refused(code::SECRETS, format!("the token cannot be taken from {}: {e}", file.display()))
+            // It stays there until it can be removed, and trying again does no harm.
+            Trouble::retry(format!("the file {} cannot be removed ({e})", file.display()))
         })?;
         self.secrets.remove(&run, label)
     }

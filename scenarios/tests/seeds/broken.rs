@@ -28,7 +28,7 @@ invariants! {
     PairedOnce = "one pairing for each loss, in the world's own ledger",
     OneToken = "never two tokens that may work, but for those that the second operator made",
     House = "the world's own rules: nothing starts on refuted storage",
-    Answered = "every request that a run took gets one reply before the run stops",
+    Answered = "every request that a run took gets one reply before the run stops, and a yes is durable before it is said",
     Stopped = "a run stops closed, at its question, in doubt or interrupted, and its records say the same",
     Recovered = "what ended recovered is recovered; what ended otherwise without residue is as it was found",
     Ends = "without faults, and with a person who answers, every run ends",

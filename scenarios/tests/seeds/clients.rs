@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
-use recover_engine::{
-    Admission, Charter, Json, Machine, Millis, Phase, Redo, Request, Run, RunId, Start, Wish,
-};
+use recover_engine::{Admission, Charter, Json, Machine, Millis, Phase, Redo, Request, Run, RunId, Start, Wish};
 
 use crate::broken::{Broken, Invariant};
 use crate::port::{Call, lock};
+use crate::process::done;
 use crate::sim::{Known, Number, Outside, Sim, note};
 
 /// Answers to one run in the calm end after which the person has had enough and denies.
 const PATIENCE: u32 = 3;
+/// Subjects of one simulation.
+const SUBJECTS_MAX: usize = 8;
 
 fn owner(what: impl Into<String>) -> Broken {
     Broken::new(Invariant::OneOpen, what)
@@ -33,9 +34,12 @@ impl Sim<'_> {
         let runs: Vec<RunId> = self.known.keys().copied().collect();
         let open: Vec<RunId> = runs.iter().copied().filter(|id| self.verdict(*id).is_none()).collect();
         let among = if open.is_empty() || self.choices.once_in(12) { runs } else { open };
-        let kind = self.choices.one_of(12);
+        let kind = self.choices.one_of(14);
         if kind < 3 || among.is_empty() {
-            let subject = self.choices.one_of(self.outsides.len());
+            let subject = self.choices.one_of((self.outsides.len() + 1).min(SUBJECTS_MAX));
+            if subject == self.outsides.len() {
+                self.add_subject();
+            }
             return self.start(subject);
         }
         let id = among[self.choices.one_of(among.len())];
@@ -49,8 +53,8 @@ impl Sim<'_> {
                 self.wish(id, Wish::Answer { question, choice, reason: reason() })
             }
             7 => self.stale(id),
-            8 => self.wish(id, Wish::Cancel { reason: reason() }),
-            9 => match self.truth(id) {
+            8..=10 => self.wish(id, Wish::Cancel { reason: reason() }),
+            11 => match self.truth(id) {
                 Some((step, happened)) => self.wish(id, Wish::Resolve { step, happened, reason: reason() }),
                 None => {
                     let step = if self.choices.once_in(2) { "pair" } else { "no-such-step" }.to_owned();
@@ -60,7 +64,7 @@ impl Sim<'_> {
                     if lie { Ok(()) } else { self.wish(id, Wish::Resolve { step, happened, reason: reason() }) }
                 }
             },
-            10 => self.wish(id, Wish::Interrupt),
+            12 => self.wish(id, Wish::Interrupt),
             _ if self.task(id).is_some() => self.wish(id, Wish::Cancel { reason: reason() }),
             _ => self.wish(id, Wish::Abandon { reason: reason() }),
         }
@@ -110,7 +114,8 @@ impl Sim<'_> {
         let admission = process.owner.admit(&start);
         note!(self, "a client starts a run on subject {subject}: {}", Said(&admission));
         let live = |id: &RunId| process.live.contains_key(id);
-        let held: Vec<RunId> = self.known.iter().filter(|(_, known)| known.subject == subject).map(|(id, _)| *id).collect();
+        let held: Vec<RunId> =
+            self.known.iter().filter(|(_, known)| known.subject == subject).map(|(id, _)| *id).collect();
         let holder = held.into_iter().find(|id| self.verdict(*id).is_none());
         match admission {
             Admission::Begin => match holder {
@@ -123,7 +128,9 @@ impl Sim<'_> {
             Admission::Held { by, .. } if holder != Some(by) => Err(owner(format!("{by} holds nothing"))),
             Admission::Held { by, live: said, .. } if said != live(&by) => Err(owner(format!("{by} is live: {said}"))),
             Admission::Known(id) if self.verdict(id).is_none() => Err(owner(format!("{id} is open"))),
-            Admission::Attach(_) | Admission::Held { .. } | Admission::Known(_) | Admission::RequestIdReused(_) => Ok(()),
+            Admission::Attach(_) | Admission::Held { .. } | Admission::Known(_) | Admission::RequestIdReused(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -167,8 +174,10 @@ impl Sim<'_> {
         self.requests += 1;
         note!(self, "a client wants of {}: {wish:?}", Number(id));
         let request = Request { id: self.requests, actor: Arc::clone(&self.actor), wish };
-        match self.task(id) {
+        let from = lock(&self.disk).acknowledged(id);
+        match self.task_mut(id) {
             Some(task) => {
+                task.wanted.insert(request.id, (done(&request.wish), from));
                 lock(&task.wire).requests.push_back(request);
                 Ok(())
             }
@@ -184,7 +193,8 @@ impl Sim<'_> {
         }
         let known = self.known.get(&id)?;
         let Phase::Open(open) = &self.watches.get(&id)?.position.phase else { return None };
-        if matches!(open.intent.redo, Redo::Pure | Redo::Idempotent) || (self.task(id).is_some() && open.doubt.is_none())
+        if matches!(open.intent.redo, Redo::Pure | Redo::Idempotent)
+            || (self.task(id).is_some() && open.doubt.is_none())
         {
             return None;
         }
@@ -240,4 +250,3 @@ impl std::fmt::Display for Said<'_> {
         }
     }
 }
-

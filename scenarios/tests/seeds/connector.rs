@@ -34,8 +34,8 @@ impl Connector {
         let site = &mut state.site;
         site.unreadable = choices.once_in(8);
         site.original_dead = choices.once_in(6);
-        site.ground = [Ground::Durable, Ground::Durable, Ground::Durable, Ground::Undecided, Ground::Refuted]
-            [choices.one_of(5)];
+        site.ground =
+            [Ground::Durable, Ground::Durable, Ground::Durable, Ground::Undecided, Ground::Refuted][choices.one_of(5)];
         if choices.once_in(6) {
             site.target.serial = Some("s0".into());
         }

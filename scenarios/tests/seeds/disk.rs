@@ -20,7 +20,6 @@ impl Disk {
         self.runs.get(&run).map_or(&[], Vec::as_slice)
     }
 
-
     /// Writes a batch as a part of the frame that is being written.
     pub(crate) fn write(&mut self, batch: &[Entry]) -> Result<(), Conflict> {
         self.ledger.admit(batch)?;
@@ -47,6 +46,14 @@ impl Disk {
             self.acknowledged.insert(*run, entries.iter().map(Entry::hash).collect());
         }
         Ok(())
+    }
+
+    /// The last record of the first run is gone though it was acknowledged, as on a disk that lied.
+    pub(crate) fn forget(&mut self) {
+        let Some((run, entries)) = self.runs.iter_mut().next() else { return };
+        if self.acknowledged.get(run).is_some_and(|hashes| hashes.len() == entries.len()) {
+            entries.pop();
+        }
     }
 
     /// How many records of a run are acknowledged.

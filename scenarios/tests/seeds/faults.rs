@@ -72,7 +72,7 @@ impl Rates {
             reboot: rate(seldom),
             down: rate(seldom),
             arrive: rate([0, 30, 10, 3]),
-            client: rate([40, 20, 8, 80]),
+            client: rate([25, 12, 6, 60]),
             loses_again: rate(seldom),
         }
     }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use recover_engine::{Act, FenceRaised, Json, Key, Outcome, Performed, Probed, Reason, Redo, RunId, Seen, Told};
+use recover_engine::{
+    Act, FenceRaised, Input, Json, Key, Machine, Next, Outcome, Performed, Probed, Reason, Redo, RunId, Seen, Told,
+};
 
 use crate::broken::{Broken, Invariant};
 use crate::choices::Choices;
@@ -45,7 +47,7 @@ impl Generic {
         &mut self,
         act: &Act,
         latched: bool,
-        endings: &[Outcome<Told>],
+        machine: &dyn Machine,
         fault: Fault,
         choices: &mut Choices,
     ) -> Result<Performed, Broken> {
@@ -66,7 +68,7 @@ impl Generic {
             }
         }
         let unknown = |why: &str| Ok(Performed::Unknown { why: why.into() });
-        let ending = self.ending(act, endings, choices);
+        let ending = self.ending(act, machine, choices);
         match (ending, fault) {
             (_, Fault::Busy) => Ok(Performed::Retry { why: "busy".into(), after_ms: None }),
             (_, Fault::Lost) => {
@@ -100,14 +102,26 @@ impl Generic {
         }
     }
 
-    fn ending(&mut self, act: &Act, endings: &[Outcome<Told>], choices: &mut Choices) -> Outcome<Told> {
+    /// One of the step's endings: mostly its habit, seldom one that ends the run at once.
+    fn ending(&mut self, act: &Act, machine: &dyn Machine, choices: &mut Choices) -> Outcome<Told> {
+        let endings = machine.endings();
         let any = endings.len().max(1);
         let habit = *self
             .habits
             .entry(act.doing.step)
             .or_insert_with(|| if choices.once_in(2) { choices.one_of(any) } else { 0 });
-        let at = if choices.once_in(8) { choices.one_of(any) } else { habit };
-        endings.get(at % any).cloned().unwrap_or_else(|| Outcome::Refused(Reason::new("nothing", "it has no ending")))
+        let mut at = if choices.once_in(4) { choices.one_of(any) } else { habit };
+        let ends = |at: usize| {
+            let mut after = machine.boxed_clone();
+            let input = endings.get(at % any).cloned().map(Input::Outcome);
+            input.is_some_and(|input| after.apply(act.doing.step, &input).is_ok())
+                && matches!(after.next(), Next::Done(_))
+        };
+        if !choices.once_in(4) {
+            at = (at..at + any).find(|at| !ends(*at)).unwrap_or(at);
+        }
+        let nothing = || Outcome::Refused(Reason::new("nothing", "it has no ending"));
+        endings.get(at % any).cloned().unwrap_or_else(nothing)
     }
 
     /// Something that is on its way arrives.

@@ -13,7 +13,7 @@ use crate::teeth;
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 12] = [
     ("no_seed_breaks_an_invariant", no_seed_breaks_an_invariant),
     ("a_seed_is_the_same_twice", teeth::a_seed_is_the_same_twice),
     ("a_list_of_decisions_is_the_seed_that_made_it", teeth::a_list_of_decisions_is_the_seed_that_made_it),
@@ -21,6 +21,10 @@ const TESTS: [Test; 8] = [
     ("an_act_before_its_intent_is_durable_is_found", teeth::an_act_before_its_intent_is_durable_is_found),
     ("a_resume_without_a_probe_is_found", teeth::a_resume_without_a_probe_is_found),
     ("a_guard_that_looks_at_outcomes_is_found", teeth::a_guard_that_looks_at_outcomes_is_found),
+    ("absence_believed_without_a_fence_is_found", teeth::absence_believed_without_a_fence_is_found),
+    ("a_disk_that_forgets_is_found", teeth::a_disk_that_forgets_is_found),
+    ("without_a_bug_nothing_is_found", teeth::without_a_bug_nothing_is_found),
+    ("the_graph_is_walked", teeth::the_graph_is_walked),
     ("what_is_found_is_made_short", teeth::what_is_found_is_made_short),
 ];
 

@@ -11,6 +11,7 @@
     reason = "the helpers of a test fail as a test does"
 )]
 
+mod acts;
 #[path = "../sim/authority.rs"]
 mod authority;
 mod broken;
@@ -24,8 +25,10 @@ mod lane;
 #[path = "../sim/mini.rs"]
 mod mini;
 #[path = "../../../fuzz/src/oracle.rs"]
+#[expect(unreachable_pub, reason = "it is public where the fuzz targets take it from")]
 mod oracle;
 #[path = "../sim/plan.rs"]
+#[expect(dead_code, reason = "the other simulation uses more of it")]
 mod plan;
 mod port;
 mod process;
@@ -37,7 +40,9 @@ mod site;
 mod teeth;
 mod trace;
 mod watch;
+mod words;
 #[path = "../sim/world.rs"]
+#[expect(dead_code, reason = "the other simulation uses more of it")]
 mod world;
 
 use std::process::ExitCode;

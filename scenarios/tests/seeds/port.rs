@@ -56,6 +56,8 @@ pub(crate) enum Plant {
     EagerJournal,
     /// What was open when the process died is taken to be absent, without a look.
     NoProbe,
+    /// The disk forgets a record that it said was durable.
+    ForgetfulDisk,
 }
 
 /// See the file's first line.

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use recover_engine::{
-    Act, DriveError, Entry, FenceRaised, JournalError, Kind, Owner, Performed, Phase, Probed, Record, Request, Run, RunId,
-    Stop, Verdict, Woken, drive,
+    DriveError, Entry, JournalError, Kind, Owner, Phase, Record, Request, Run, RunId, Stop, Verdict, Wish, Woken, drive,
 };
 
 use crate::broken::{Broken, Invariant};
@@ -16,6 +15,7 @@ use crate::faults::Fault;
 use crate::port::{Answer, Call, Plant, Port, Wire, lock};
 use crate::sim::{Number, Outside, Sim, note};
 use crate::watch::Watch;
+use crate::words::Said;
 
 type Driven = Pin<Box<dyn Future<Output = Result<Stop, DriveError>>>>;
 
@@ -25,7 +25,11 @@ pub(crate) struct Task {
     pub(crate) wire: Arc<Mutex<Wire>>,
     pub(crate) call: Option<Call>,
     /// The outside has answered, and the answer is on its way.
-    answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
+    /// What clients want of it: which kinds of record say that it was done, and after which record.
+    pub(crate) wanted: BTreeMap<u64, (&'static [Kind], usize)>,
+    /// Replies that were looked at.
+    heard: usize,
 }
 
 /// See the file's first line.
@@ -47,8 +51,31 @@ enum Ready {
     Wake(RunId),
 }
 
-fn goes_on(what: impl Into<String>) -> Broken {
+pub(crate) fn goes_on(what: impl Into<String>) -> Broken {
     Broken::new(Invariant::GoesOn, what)
+}
+
+/// The kinds of record of which one must be durable before a wish is said to be done; none where it leaves no record.
+pub(crate) const fn done(wish: &Wish) -> &'static [Kind] {
+    match wish {
+        Wish::Answer { .. } => &[Kind::Answered, Kind::Denied],
+        Wish::Resolve { .. } => &[Kind::Resolved],
+        // Between two attempts a cancel is the outcome of the step that is not tried again.
+        Wish::Cancel { .. } => &[Kind::CancelRequested, Kind::Outcome],
+        Wish::Abandon { .. } => &[Kind::Closed],
+        Wish::Interrupt => &[],
+    }
+}
+
+/// The input that a record is, as it stands in the graph.
+fn label(record: &Record) -> Option<&str> {
+    match record {
+        Record::Outcome(out) => Some(&out.label),
+        Record::Resolved(out) => Some(&out.label),
+        Record::Answered(answered) | Record::Denied(answered) => Some(&answered.label),
+        Record::CancelRequested(_) => Some("cancel"),
+        _ => None,
+    }
 }
 
 impl Sim<'_> {
@@ -83,21 +110,32 @@ impl Sim<'_> {
                 _ => {}
             }
         }
+        if self.setup.plant == Plant::ForgetfulDisk {
+            lock(&self.disk).forget();
+        }
         // A run of which nothing was found never was.
         self.known.retain(|id, _| self.watches.contains_key(id));
         Ok(())
     }
 
     /// Executes a run from now on.
-    pub(crate) fn spawn(&mut self, mut run: Run, waits_for_people: bool, request: Option<Request>) -> Result<(), Broken> {
+    pub(crate) fn spawn(
+        &mut self,
+        mut run: Run,
+        waits_for_people: bool,
+        request: Option<Request>,
+    ) -> Result<(), Broken> {
         let id = run.position().run;
         let wire = Arc::new(Mutex::new(Wire { requests: request.into_iter().collect(), ..Wire::default() }));
         let (disk, plant) = (Arc::clone(&self.disk), self.setup.plant);
         let port = Port { wire: Arc::clone(&wire), disk, waits_for_people, plant };
         let driven: Driven = Box::pin(async move { drive(&mut run, &port, &port, &port).await });
+        let from = lock(&self.disk).acknowledged(id);
+        let wanted = lock(&wire).requests.iter().map(|request| (request.id, (done(&request.wish), from))).collect();
         let Some(process) = &mut self.process else { return Ok(()) };
         process.owner.live(id, true);
-        if process.live.insert(id, Task { driven, wire, call: None, answer: None }).is_some() {
+        let task = Task { driven, wire, call: None, answer: None, wanted, heard: 0 };
+        if process.live.insert(id, task).is_some() {
             return Err(Broken::new(Invariant::OneOpen, format!("{id} is executed twice")));
         }
         self.poll(id, None)
@@ -112,13 +150,29 @@ impl Sim<'_> {
             (wire.now, wire.answer) = (now, answer);
         }
         let polled = task.driven.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        task.call = lock(&task.wire).call.take();
+        self.heard(id)?;
         match polled {
             Poll::Ready(end) => self.ended(id, end),
-            Poll::Pending => {
-                task.call = lock(&task.wire).call.take();
-                self.called(id)
+            Poll::Pending => self.called(id),
+        }
+    }
+
+    /// A yes is only said once the record of it is durable.
+    fn heard(&mut self, id: RunId) -> Result<(), Broken> {
+        let Some(task) = self.process.as_mut().and_then(|p| p.live.get_mut(&id)) else { return Ok(()) };
+        let wire = lock(&task.wire);
+        for (request, reply) in &wire.replies[task.heard..] {
+            let Some((kinds, from)) = task.wanted.get(request) else { continue };
+            let disk = lock(&self.disk);
+            let since = &disk.entries(id)[*from..disk.acknowledged(id)];
+            if reply.is_ok() && !kinds.is_empty() && !since.iter().any(|entry| kinds.contains(&entry.header().kind)) {
+                let what = format!("{id} says yes to request {request}, and no record of {kinds:?} is durable");
+                return Err(Broken::new(Invariant::Answered, what));
             }
         }
+        task.heard = wire.replies.len();
+        Ok(())
     }
 
     /// A run asks for something: it must be allowed to.
@@ -236,7 +290,7 @@ impl Sim<'_> {
         Ok(true)
     }
 
-    fn task_mut(&mut self, id: RunId) -> Option<&mut Task> {
+    pub(crate) fn task_mut(&mut self, id: RunId) -> Option<&mut Task> {
         self.process.as_mut().and_then(|process| process.live.get_mut(&id))
     }
 
@@ -285,7 +339,9 @@ impl Sim<'_> {
 
     /// Records reach the disk, and are judged.
     fn write(&mut self, batch: &[Entry]) -> Result<(), Broken> {
-        lock(&self.disk).write(batch).map_err(|conflict| goes_on(format!("the journal does not take it: {conflict}")))?;
+        lock(&self.disk)
+            .write(batch)
+            .map_err(|conflict| goes_on(format!("the journal does not take it: {conflict}")))?;
         for entry in batch {
             let (id, kind) = (entry.header().run, entry.header().kind);
             let Some(known) = self.known.get(&id) else { return Err(goes_on(format!("nobody began {id}"))) };
@@ -308,7 +364,11 @@ impl Sim<'_> {
                     Phase::Open(open) => Some((open.intent.step.clone(), open.intent.epoch.clone())),
                     _ => None,
                 };
+                let from = self.taken.is_some().then(|| watch.position.state.clone());
                 let record = watch.take(entry)?;
+                if let (Some(taken), Some(from), Some(label)) = (&mut self.taken, from, label(&record)) {
+                    taken.insert((from, label.to_owned(), watch.position.state.clone()));
+                }
                 self.spend(subject, &record, open)?;
             }
             if let (Some(Outside::Detailed(connector)), Some(watch)) =
@@ -321,12 +381,7 @@ impl Sim<'_> {
     }
 
     /// Across runs, an effect that is consumed stands at most once.
-    fn spend(
-        &mut self,
-        subject: usize,
-        record: &Record,
-        open: Option<(String, Option<String>)>,
-    ) -> Result<(), Broken> {
+    fn spend(&mut self, subject: usize, record: &Record, open: Option<(String, Option<String>)>) -> Result<(), Broken> {
         let (step, epoch, by) = match (record, open) {
             (Record::Intent(intent), _) => (intent.step.clone(), intent.epoch.clone(), 1),
             (Record::Outcome(out), Some((step, epoch))) if out.refused.is_some() => (step, epoch, -1),
@@ -339,85 +394,6 @@ impl Sim<'_> {
         let spent = self.spent.entry((subject, epoch.unwrap_or_default(), step)).or_default();
         *spent += by;
         if *spent > 1 { Err(Broken::new(Invariant::Guards, "a consumed effect is intended again")) } else { Ok(()) }
-    }
-
-    /// A run's call reaches the outside.
-    fn reach(&mut self, id: RunId) -> Result<(), Broken> {
-        let Some(call) = self.task(id).and_then(|task| task.call.clone()) else { return Ok(()) };
-        let answer = match &call {
-            Call::Perform(act) => {
-                let down = self.is_down(act);
-                let fault = if down { Fault::Busy } else { self.rates.fault(&mut self.choices) };
-                Answer::Performed(self.attempt(act, fault)?)
-            }
-            Call::Fence(act) => Answer::Fenced(self.fence(act)),
-            Call::Probe(act) => Answer::Probed(self.probe(act)),
-            Call::Append(_) | Call::Wait(_) => return Ok(()),
-        };
-        match &answer {
-            Answer::Fenced(raised) => note!(self, "{} fences: {raised:?}", Number(id)),
-            Answer::Probed(probed) => note!(self, "{} probes: {}", Number(id), Told(probed)),
-            Answer::Appended(_) | Answer::Performed(_) | Answer::Woken(_) => {}
-        }
-        if let Some(task) = self.task_mut(id) {
-            task.answer = Some(answer);
-        }
-        Ok(())
-    }
-
-    fn subject_of(&self, act: &Act) -> usize {
-        self.known.get(&act.run).map_or(0, |known| known.subject)
-    }
-
-    fn is_down(&self, act: &Act) -> bool {
-        self.down.get(self.subject_of(act)).is_some_and(|until| self.now < *until)
-    }
-
-    /// An effect is attempted.
-    fn attempt(&mut self, act: &Act, fault: Fault) -> Result<Performed, Broken> {
-        self.counts.acts += 1;
-        let (at, latched) = (self.subject_of(act), self.latched(act.doing.step));
-        let endings = self.watches.get(&act.run).map(|watch| watch.machine.endings()).unwrap_or_default();
-        let performed = match self.outsides.get_mut(at) {
-            Some(Outside::Generic(generic)) => generic.perform(act, latched, &endings, fault, &mut self.choices)?,
-            Some(Outside::Detailed(connector)) => connector.perform(act, fault, &mut self.choices, self.now),
-            None => return Err(goes_on("an act on no subject")),
-        };
-        if let Performed::Unknown { .. } = performed {
-            self.now += 1_000;
-        }
-        note!(self, "{} performs {}, {fault:?}: {}", Number(act.run), act.doing.step, Came(&performed));
-        Ok(performed)
-    }
-
-    fn fence(&mut self, act: &Act) -> FenceRaised {
-        if self.is_down(act) || self.choices.once_in(self.rates.no_fence) {
-            return FenceRaised::Failed("nobody answers".into());
-        }
-        let (at, latched) = (self.subject_of(act), self.latched(act.doing.step));
-        match self.outsides.get_mut(at) {
-            Some(Outside::Generic(generic)) => generic.fence(act, latched),
-            Some(Outside::Detailed(connector)) => {
-                connector.state.one_call(self.now);
-                connector.state.raise(act, self.now, false)
-            }
-            None => FenceRaised::Failed("there is nothing".into()),
-        }
-    }
-
-    fn probe(&mut self, act: &Act) -> Probed {
-        if self.is_down(act) || self.choices.once_in(self.rates.no_probe) {
-            return Probed::Unknown("nobody answers".into());
-        }
-        let (at, latched) = (self.subject_of(act), self.latched(act.doing.step));
-        match self.outsides.get_mut(at) {
-            Some(Outside::Generic(generic)) => generic.probe(act, latched),
-            Some(Outside::Detailed(connector)) => {
-                connector.state.one_call(self.now);
-                connector.state.look(act, self.now)
-            }
-            None => Probed::Unknown("there is nothing".into()),
-        }
     }
 
     /// Nothing else can happen: time passes until the first wait is over. False if nobody waits.
@@ -437,47 +413,5 @@ impl Sim<'_> {
     /// The verdict of a run, if it is closed.
     pub(crate) fn verdict(&self, id: RunId) -> Option<Verdict> {
         self.watches.get(&id).and_then(Watch::verdict)
-    }
-}
-
-/// A batch, in words.
-struct Said<'a>(&'a [Entry]);
-
-impl std::fmt::Display for Said<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (at, entry) in self.0.iter().enumerate() {
-            let hash = entry.hash().0;
-            let comma = if at == 0 { "" } else { ", " };
-            let (seq, kind) = (entry.header().seq, entry.header().kind.as_str());
-            write!(f, "{comma}record {seq} {kind} ({:02x}{:02x}{:02x}{:02x})", hash[0], hash[1], hash[2], hash[3])?;
-        }
-        f.write_str(" is durable")
-    }
-}
-
-/// A reply, in words.
-struct Came<'a>(&'a Performed);
-
-impl std::fmt::Display for Came<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Performed::Happened(seen) => f.write_str(&seen.told.ending),
-            Performed::Refused(reason) => write!(f, "refused, {}", reason.code),
-            Performed::Retry { why, .. } => write!(f, "to be tried again, {why}"),
-            Performed::Unknown { why } => write!(f, "unknown, {why}"),
-        }
-    }
-}
-
-/// What a probe said, in words.
-struct Told<'a>(&'a Probed);
-
-impl std::fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Probed::Happened(seen) => f.write_str(&seen.told.ending),
-            Probed::Absent(why) => write!(f, "absent, {why}"),
-            Probed::Unknown(why) => write!(f, "unknown, {why}"),
-        }
     }
 }

@@ -44,6 +44,16 @@ pub(crate) fn forgetful() -> Setup {
     planned("a guard that looks at outcomes", &mini::forgetful::plan())
 }
 
+/// A probe that is believed while the request may still arrive.
+pub(crate) fn hasty() -> Setup {
+    planned("an absence that is believed without a fence", &mini::hasty::plan())
+}
+
+/// The same small scenario without a bug.
+pub(crate) fn honest() -> Setup {
+    planned("a pairing with a fence and a probe", &mini::honest::plan())
+}
+
 /// The real thing, with a bug planted below it.
 pub(crate) fn planted(plant: Plant) -> Option<Setup> {
     let scenario = recover_scenarios::find("identity-loss")?;

@@ -1,6 +1,6 @@
 //! One simulation: what there is, the loop that decides what happens next, and the calm end in which every run must end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
@@ -65,7 +65,12 @@ pub(crate) struct Went {
     pub(crate) counts: Counts,
     pub(crate) lines: Vec<String>,
     pub(crate) decisions: Vec<u32>,
+    /// The transitions that runs took: from, by, to.
+    pub(crate) taken: BTreeSet<Edge>,
 }
+
+/// A transition of a graph.
+pub(crate) type Edge = (String, String, String);
 
 /// See the file's first line.
 pub(crate) struct Sim<'a> {
@@ -83,6 +88,8 @@ pub(crate) struct Sim<'a> {
     /// Committed intents less the refused ones, of steps that are consumed across runs: by subject, loss and step.
     pub(crate) spent: BTreeMap<(usize, String, String), i32>,
     pub(crate) counts: Counts,
+    /// Where somebody wants to know.
+    pub(crate) taken: Option<BTreeSet<Edge>>,
     /// The world's time, and how far the process's clock is from it. Milliseconds.
     pub(crate) now: i64,
     pub(crate) skew: i64,
@@ -106,6 +113,7 @@ pub(crate) fn play(setup: &Setup, choices: Choices, keep: bool) -> Went {
         process: None,
         spent: BTreeMap::new(),
         counts: Counts::default(),
+        taken: keep.then(BTreeSet::new),
         now: BEGINNING,
         skew: 0,
         calm: false,
@@ -124,7 +132,8 @@ pub(crate) fn play(setup: &Setup, choices: Choices, keep: bool) -> Went {
     };
     sim.counts.events = sim.trace.events();
     let (counts, digest) = (sim.counts, sim.trace.digest());
-    Went { broken, digest, counts, lines: sim.trace.lines(), decisions: sim.choices.made() }
+    let (lines, decisions) = (sim.trace.lines(), sim.choices.made());
+    Went { broken, digest, counts, lines, decisions, taken: sim.taken.unwrap_or_default() }
 }
 
 /// A run by its number in the simulation.
@@ -146,15 +155,8 @@ pub(crate) use note;
 impl Sim<'_> {
     fn story(&mut self) -> Result<(), Broken> {
         self.rates = Rates::chosen(&mut self.choices);
-        for subject in 0..=self.choices.one_of(3) {
-            let outside = if self.setup.detailed {
-                Outside::Detailed(Box::new(Connector::chosen(&mut self.choices, self.setup.strict)))
-            } else {
-                Outside::Generic(Generic::default())
-            };
-            note!(self, "subject {subject} is there, {}", self.setup.name);
-            self.outsides.push(outside);
-            self.down.push(0);
+        for _ in 0..=self.choices.one_of(3) {
+            self.add_subject();
         }
         let events = 40 + self.choices.one_of(200);
         self.open_process()?;
@@ -169,6 +171,18 @@ impl Sim<'_> {
         self.finish()
     }
 
+    /// One thing more that runs can be about.
+    pub(crate) fn add_subject(&mut self) {
+        let outside = if self.setup.detailed {
+            Outside::Detailed(Box::new(Connector::chosen(&mut self.choices, self.setup.strict)))
+        } else {
+            Outside::Generic(Generic::default())
+        };
+        note!(self, "subject {} is there, {}", self.outsides.len(), self.setup.name);
+        self.outsides.push(outside);
+        self.down.push(0);
+    }
+
     /// What goes wrong, or comes unasked, before the next thing happens.
     fn chaos(&mut self) -> Result<(), Broken> {
         self.now += 1;
@@ -179,12 +193,16 @@ impl Sim<'_> {
             self.client()?;
         }
         if self.choices.once_in(self.rates.jump) {
-            let by = [60_000, -60_000, 3_600_000, -3_600_000, 90_000_000, -90_000_000][self.choices.one_of(6)];
-            self.skew += by;
-            note!(self, "the clock jumps by {by} ms");
+            let by: i64 = [60_000, -60_000, 3_600_000, -3_600_000, 90_000_000, -90_000_000][self.choices.one_of(6)];
+            if self.choices.once_in(2) {
+                self.now += by.abs() / 10;
+                note!(self, "time passes, {} ms of it", by.abs() / 10);
+            } else {
+                self.skew += by;
+                note!(self, "the clock jumps by {by} ms");
+            }
         }
-        let subject = || self.outsides.len();
-        let subjects = subject();
+        let subjects = self.outsides.len();
         if self.choices.once_in(self.rates.arrive) {
             let at = self.choices.one_of(subjects);
             self.arrive(at);

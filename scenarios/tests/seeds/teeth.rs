@@ -1,5 +1,7 @@
 //! The simulation finds what it is there to find: each bug that is planted, within a number of seeds.
 
+use std::collections::BTreeSet;
+
 use crate::broken::Invariant;
 use crate::choices::Choices;
 use crate::lane::setup_of;
@@ -7,6 +9,10 @@ use crate::port::Plant;
 use crate::setups;
 use crate::shrink::shrink;
 use crate::sim::{Setup, Went, play};
+
+/// Enough to come nearly everywhere.
+const GRAPH_SEEDS: u64 = 600;
+const GRAPH_PERCENT: usize = 90;
 
 /// The first seed that breaks something, if one does in time.
 fn found(setup: &Setup, within: u64) -> Option<(u64, Went)> {
@@ -35,6 +41,21 @@ pub(crate) fn a_resume_without_a_probe_is_found() {
 
 pub(crate) fn a_guard_that_looks_at_outcomes_is_found() {
     finds(&setups::forgetful(), 2_000, &[Invariant::PairedOnce]);
+}
+
+pub(crate) fn absence_believed_without_a_fence_is_found() {
+    finds(&setups::hasty(), 2_000, &[Invariant::PairedOnce]);
+}
+
+pub(crate) fn a_disk_that_forgets_is_found() {
+    finds(&setups::planted(Plant::ForgetfulDisk).expect("registered"), 20, &[Invariant::Kept]);
+}
+
+/// What is found is the bug, and not the small scenario around it.
+pub(crate) fn without_a_bug_nothing_is_found() {
+    if let Some((seed, went)) = found(&setups::honest(), 2_000) {
+        panic!("seed {seed}: {}", went.broken.expect("it is broken"));
+    }
 }
 
 pub(crate) fn a_seed_is_the_same_twice() {
@@ -69,4 +90,19 @@ pub(crate) fn what_is_found_is_made_short() {
     let again = play(&setup, Choices::of_list(short.clone()), true);
     assert_eq!(again.broken.map(|broken| broken.invariant), Some(invariant));
     assert!(short.len() <= 4 && again.lines.len() < 10, "{short:?}\n{}", again.lines.join("\n"));
+}
+
+/// What is never reached is never tested: the outside that fits any scenario leads through nearly all of its graph.
+pub(crate) fn the_graph_is_walked() {
+    for setup in setups::all().iter().filter(|setup| !setup.detailed) {
+        let mut taken = BTreeSet::new();
+        for seed in 0..GRAPH_SEEDS {
+            taken.extend(play(setup, Choices::of_seed(seed), true).taken);
+        }
+        let graph = &setup.charter.graph;
+        let missed: Vec<_> = graph.edges.iter().filter(|edge| !taken.contains(*edge)).collect();
+        let walked = graph.edges.len() - missed.len();
+        println!("{}: {walked} of {} transitions in {GRAPH_SEEDS} seeds", setup.name, graph.edges.len());
+        assert!(walked * 100 >= graph.edges.len() * GRAPH_PERCENT, "never walked: {missed:#?}");
+    }
 }

@@ -136,8 +136,9 @@ impl Watch {
 
     fn allows(&self, guard: &Guard, wanted: &str) -> bool {
         let intents = || self.facts.iter().filter(|fact| matches!(fact, Fact::Intent(step) if step == wanted)).count();
-        let happened =
-            |first: &str| self.facts.iter().any(|f| matches!(f, Fact::Came { step, refused: false, .. } if step == first));
+        let happened = |first: &str| {
+            self.facts.iter().any(|f| matches!(f, Fact::Came { step, refused: false, .. } if step == first))
+        };
         match guard {
             Guard::Once { step } => step != wanted || self.standing(wanted).is_empty(),
             Guard::AtMost { step, count } => step != wanted || intents() < *count as usize,

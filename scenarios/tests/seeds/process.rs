@@ -364,10 +364,16 @@ impl Sim<'_> {
                     Phase::Open(open) => Some((open.intent.step.clone(), open.intent.epoch.clone())),
                     _ => None,
                 };
-                let from = self.taken.is_some().then(|| watch.position.state.clone());
+                let from = watch.position.state.clone();
                 let record = watch.take(entry)?;
-                if let (Some(taken), Some(from), Some(label)) = (&mut self.taken, from, label(&record)) {
-                    taken.insert((from, label.to_owned(), watch.position.state.clone()));
+                if let Some(label) = label(&record) {
+                    let edge = (from.as_str(), label, watch.position.state.as_str());
+                    let edges = &self.setup.charter.graph.edges;
+                    let at = edges
+                        .binary_search_by(|(from, label, to)| (from.as_str(), label.as_str(), to.as_str()).cmp(&edge));
+                    if let Some(taken) = at.ok().and_then(|at| self.taken.get_mut(at)) {
+                        *taken = true;
+                    }
                 }
                 self.spend(subject, &record, open)?;
             }

@@ -1,6 +1,6 @@
 //! One simulation: what there is, the loop that decides what happens next, and the calm end in which every run must end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
@@ -65,12 +65,9 @@ pub(crate) struct Went {
     pub(crate) counts: Counts,
     pub(crate) lines: Vec<String>,
     pub(crate) decisions: Vec<u32>,
-    /// The transitions that runs took: from, by, to.
-    pub(crate) taken: BTreeSet<Edge>,
+    /// Which of the graph's transitions runs took.
+    pub(crate) taken: Vec<bool>,
 }
-
-/// A transition of a graph.
-pub(crate) type Edge = (String, String, String);
 
 /// See the file's first line.
 pub(crate) struct Sim<'a> {
@@ -88,8 +85,7 @@ pub(crate) struct Sim<'a> {
     /// Committed intents less the refused ones, of steps that are consumed across runs: by subject, loss and step.
     pub(crate) spent: BTreeMap<(usize, String, String), i32>,
     pub(crate) counts: Counts,
-    /// Where somebody wants to know.
-    pub(crate) taken: Option<BTreeSet<Edge>>,
+    pub(crate) taken: Vec<bool>,
     /// The world's time, and how far the process's clock is from it. Milliseconds.
     pub(crate) now: i64,
     pub(crate) skew: i64,
@@ -113,7 +109,7 @@ pub(crate) fn play(setup: &Setup, choices: Choices, keep: bool) -> Went {
         process: None,
         spent: BTreeMap::new(),
         counts: Counts::default(),
-        taken: keep.then(BTreeSet::new),
+        taken: vec![false; setup.charter.graph.edges.len()],
         now: BEGINNING,
         skew: 0,
         calm: false,
@@ -133,7 +129,7 @@ pub(crate) fn play(setup: &Setup, choices: Choices, keep: bool) -> Went {
     sim.counts.events = sim.trace.events();
     let (counts, digest) = (sim.counts, sim.trace.digest());
     let (lines, decisions) = (sim.trace.lines(), sim.choices.made());
-    Went { broken, digest, counts, lines, decisions, taken: sim.taken.unwrap_or_default() }
+    Went { broken, digest, counts, lines, decisions, taken: sim.taken }
 }
 
 /// A run by its number in the simulation.

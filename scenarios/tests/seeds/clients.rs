@@ -47,7 +47,7 @@ impl Sim<'_> {
         match kind {
             3 | 4 => self.take_up(id, None),
             5 | 6 => {
-                let Some((seq, choices)) = self.question(id) else { return self.stale(id) };
+                let Some((seq, choices)) = self.question(id) else { return self.take_up(id, None) };
                 let choice = choices[self.choices.one_of(choices.len())].clone();
                 let question = (!self.choices.once_in(3)).then_some(seq);
                 self.wish(id, Wish::Answer { question, choice, reason: reason() })

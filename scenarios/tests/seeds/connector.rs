@@ -144,7 +144,8 @@ impl Connector {
         watch: &Watch,
         now: i64,
     ) -> Result<(), Broken> {
-        if kind == Kind::Begun && self.strict {
+        // What an abandoned run left on its way may arrive at any time.
+        if kind == Kind::Begun && self.strict && self.abandoned.is_empty() {
             self.found = Some((self.state.site.placement(), self.state.site.handed.clone()));
         }
         let Phase::Closed(ending) = &watch.position.phase else { return Ok(()) };

@@ -3,8 +3,9 @@
 use crate::choices::Choices;
 
 /// What goes wrong with one attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fault {
+    #[default]
     Nothing,
     /// It never arrives; nobody knows.
     Lost,
@@ -41,17 +42,11 @@ pub(crate) struct Rates {
     pub(crate) loses_again: usize,
 }
 
-impl Default for Fault {
-    fn default() -> Self {
-        Self::Nothing
-    }
-}
-
 impl Rates {
     pub(crate) fn chosen(choices: &mut Choices) -> Self {
         let mut rate = |often: [usize; 4]| often[choices.one_of(4)];
         let seldom = [0, 200, 60, 20];
-        let often = [0, 40, 12, 4];
+        let often = [0, 100, 25, 6];
         Self {
             kill: rate([0, 100, 30, 10]),
             disk: rate([0, 0, 80, 15]),

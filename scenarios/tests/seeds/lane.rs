@@ -52,13 +52,16 @@ fn seeds_wanted() -> u64 {
 fn report(setup: &Setup, seed: u64, broken: &Broken, went: Went) -> String {
     let decisions = shrink(setup, went.decisions, broken.invariant);
     let short = play(setup, Choices::of_list(decisions.clone()), true);
+    let wild = decisions.iter().enumerate().filter(|(_, made)| **made != 0);
+    let wild: Vec<String> = wild.map(|(at, made)| format!("{at}:{made}")).collect();
     let lines = short.lines.join("\n");
     let why = short.broken.map_or_else(|| broken.to_string(), |broken| broken.to_string());
     format!(
-        "seed {seed}, {}: {broken}\nthe shortest way found, {} decisions:\n{lines}\n{why}\ndecisions: {decisions:?}\n\
+        "seed {seed}, {}: {broken}\nthe shortest way found, {} decisions:\n{lines}\n{why}\nnot calm: {}\n\
          again: RECOVER_SEED={seed} cargo test -p recover-scenarios --test seeds",
         setup.name,
         decisions.len(),
+        wild.join(" "),
     )
 }
 

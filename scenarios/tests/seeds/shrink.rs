@@ -5,7 +5,7 @@ use crate::choices::Choices;
 use crate::sim::{Setup, play};
 
 /// Simulations that a shrink may take.
-const TRIES_MAX: u32 = 3_000;
+const TRIES_MAX: u32 = 6_000;
 
 struct Shrink<'a> {
     setup: &'a Setup,

@@ -205,8 +205,9 @@ impl Sim<'_> {
         }
         if self.choices.once_in(self.rates.down) {
             let at = self.choices.one_of(subjects);
-            self.down[at] = self.now + 30_000;
-            note!(self, "subject {at}: nobody answers for 30 s");
+            let length = [2_000, 30_000][self.choices.one_of(2)];
+            self.down[at] = self.now + length;
+            note!(self, "subject {at}: nobody answers for {length} ms");
         }
         if !self.setup.detailed {
             return Ok(());
@@ -245,8 +246,8 @@ impl Sim<'_> {
                 }
             }
             Some(Outside::Detailed(connector)) => {
-                connector.state.settle(self.now);
-                note!(self, "subject {at}: whatever is on its way arrives");
+                let any = connector.state.settle(self.now);
+                note!(self, "subject {at}: what was on its way arrives: {any}");
             }
             None => {}
         }

@@ -74,11 +74,14 @@ impl State {
         }
     }
 
-    /// Whatever is on its way arrives.
-    pub(crate) fn settle(&mut self, now: i64) {
-        for (_, flight) in std::mem::take(&mut self.flight) {
+    /// Whatever is on its way arrives; false if nothing was.
+    pub(crate) fn settle(&mut self, now: i64) -> bool {
+        let flying = std::mem::take(&mut self.flight);
+        let any = !flying.is_empty();
+        for (_, flight) in flying {
             self.arrive(flight, now);
         }
+        any
     }
 
     pub(crate) fn one_call(&mut self, now: i64) {

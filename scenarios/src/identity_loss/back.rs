@@ -81,8 +81,8 @@ pub(super) fn back(case: Case, goal: Goal) -> IdentityLoss {
 }
 
 impl Goal {
-    fn end(self, case: &Case, left_running: bool) -> Ending {
-        case.ending(self.verdict, &self.reason, left_running)
+    fn end(self, case: &Case, left: impl Into<Option<bool>>) -> Ending {
+        case.ending(self.verdict, &self.reason, left)
     }
 }
 
@@ -168,11 +168,11 @@ impl BackStarting {
         IdentityLoss::Closed(ending)
     }
 
-    /// It does not.
+    /// It could not be started. It may run all the same: where the stop before it failed too, it was never stopped.
     #[must_use]
     pub fn failed(mut self, reason: &str) -> IdentityLoss {
         self.case.residue(format!("the workload was found running and could not be started again: {reason}"));
-        let ending = self.goal.end(&self.case, false);
+        let ending = self.goal.end(&self.case, None);
         IdentityLoss::Closed(ending)
     }
 }

@@ -123,16 +123,21 @@ impl Case {
         }
     }
 
-    pub(super) fn ending(&self, verdict: Verdict, reason: &str, left_running: bool) -> Ending {
-        let word = |running| if running { "running" } else { "stopped" };
+    /// The end; `left` is whether the workload runs, or nothing where that is not known.
+    pub(super) fn ending(&self, verdict: Verdict, reason: &str, left: impl Into<Option<bool>>) -> Ending {
+        let word = |running| match running {
+            Some(true) => "running",
+            Some(false) => "stopped",
+            None => "unknown",
+        };
         Ending {
             verdict,
             reason: reason.to_owned(),
             suggested: None,
             residue: self.residue.iter().map(|r| r.clone().into_owned()).collect(),
             workload: Some(Workload {
-                found: word(self.found_running()).to_owned(),
-                left: word(left_running).to_owned(),
+                found: word(Some(self.found_running())).to_owned(),
+                left: word(left.into()).to_owned(),
             }),
         }
     }

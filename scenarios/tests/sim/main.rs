@@ -15,6 +15,7 @@ mod crash;
 mod fuse;
 mod host;
 mod journal;
+mod left;
 mod mini;
 mod plan;
 mod questions;

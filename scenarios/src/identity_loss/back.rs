@@ -111,11 +111,11 @@ impl BackStopping {
         back(self.case, self.goal)
     }
 
-    /// It runs on; nothing under it may be moved.
+    /// It may run on, so nothing under it may be moved. Where the start before it failed too, it never ran.
     #[must_use]
     pub fn failed(mut self, reason: &str) -> IdentityLoss {
-        self.case.residue(format!("the workload could not be stopped again and runs on changed storage: {reason}"));
-        let ending = self.goal.end(&self.case, true);
+        self.case.residue(format!("the workload could not be stopped again and may run on changed storage: {reason}"));
+        let ending = self.goal.end(&self.case, None);
         IdentityLoss::Closed(ending)
     }
 }

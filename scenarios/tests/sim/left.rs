@@ -27,3 +27,13 @@ fn where_neither_a_stop_nor_a_start_worked_it_is_not_said_to_be_stopped() {
     assert_eq!((ending.verdict, left(&ending)), (Verdict::GivenUp, "unknown"));
     assert!(sim.state.site.running.is_some(), "it ran all the time");
 }
+
+/// It was said to run on, because it could not be stopped again; it had never been started.
+#[test]
+fn where_neither_a_start_nor_a_stop_worked_it_is_not_said_to_run() {
+    let start = Hit { step: "start", fault: Fault::Refuse, skip: 0, times: 1 };
+    let stop = Hit { step: "stop", fault: Fault::Refuse, skip: 1, times: 1 };
+    let (ending, sim) = ended(true, &[start, stop], &[]);
+    assert_eq!((ending.verdict, left(&ending)), (Verdict::GivenUp, "unknown"));
+    assert!(sim.state.site.running.is_none(), "it never ran again");
+}

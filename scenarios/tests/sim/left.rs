@@ -1,6 +1,6 @@
 //! The end never says of the workload what is not known: whether it is left running or stopped.
 
-use recover_engine::{Ending, Stop, Verdict};
+use recover_engine::{Ending, Stop, Verdict, Wish};
 use recover_scenarios::identity_loss::Reprovision;
 
 use crate::host::Scripted;
@@ -36,4 +36,19 @@ fn where_neither_a_start_nor_a_stop_worked_it_is_not_said_to_run() {
     let (ending, sim) = ended(true, &[start, stop], &[]);
     assert_eq!((ending.verdict, left(&ending)), (Verdict::GivenUp, "unknown"));
     assert!(sim.state.site.running.is_none(), "it never ran again");
+}
+
+/// It was said to be left running, because it had paired; it had been stopped by the pairing's fence and did not start.
+#[test]
+fn paired_and_not_started_it_is_not_said_to_run() {
+    let late = Hit { step: "pair", fault: Fault::Late(1), skip: 0, times: 1 };
+    let start = Hit { step: "start", fault: Fault::Refuse, skip: 0, times: 1 };
+    let mut sim = Sim::new(&Plan::identity_loss(Reprovision::Allow), false, &[late, start]);
+    assert!(matches!(sim.go(NEVER, &[], false).end, End::Stopped(Stop::Asked { .. })), "{:#?}", sim.kinds());
+    let deny = Wish::Answer { question: None, choice: "deny".into(), reason: "leave it".into() };
+    match sim.go(NEVER, &[Scripted { at: 0, wish: deny }], false).end {
+        End::Stopped(Stop::Closed(ending)) => assert_eq!(left(&ending), "unknown"),
+        other => panic!("{other:?}; {:#?}", sim.kinds()),
+    }
+    assert!(sim.state.site.running.is_none() && sim.state.authority.pairs == 1);
 }

@@ -30,7 +30,7 @@ invariants! {
     House = "the world's own rules: nothing starts on refuted storage",
     Answered = "every request that a run took gets one reply before the run stops, and a yes is durable before it is said",
     Stopped = "a run stops closed, at its question, in doubt or interrupted, and its records say the same",
-    Recovered = "what ended recovered is recovered; what ended otherwise without residue is as it was found",
+    Recovered = "what ended recovered is recovered; what ended otherwise without residue is as it was found; and the end says how the workload is left",
     Ends = "without faults, and with a person who answers, every run ends",
     GoesOn = "the engine never fails over its own records, and never panics",
 }

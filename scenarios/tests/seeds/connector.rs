@@ -170,7 +170,9 @@ impl Connector {
             }
             _ => false,
         };
-        if wrong {
+        let not_so = if site.running.is_some() { "stopped" } else { "running" };
+        let lies = ending.workload.as_ref().is_some_and(|workload| workload.left == not_so);
+        if wrong || lies {
             return Err(Broken::new(Invariant::Recovered, format!("{ending:?}, found {found:?}: {:?}", self.state)));
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! that the seed has in it. A seed reproduces byte for byte.
 //!
 //! `cargo test` plays a few hundred seeds; `RECOVER_LANE=bounded` 100,000; `RECOVER_LANE=full` ten million; `RECOVER_SEED=n`
-//! one, in words.
+//! one, in words. `RECOVER_SEEDS=n` and `RECOVER_FIRST_SEED=n` say how many and from where.
 
 #![expect(
     clippy::expect_used,

@@ -15,7 +15,7 @@ use crate::faults::Fault;
 use crate::port::{Answer, Call, Plant, Port, Wire, lock};
 use crate::sim::{Number, Outside, Sim, note};
 use crate::watch::Watch;
-use crate::words::Said;
+use crate::words::{Said, meaning};
 
 type Driven = Pin<Box<dyn Future<Output = Result<Stop, DriveError>>>>;
 
@@ -311,6 +311,9 @@ impl Sim<'_> {
         for (id, batch) in &frame {
             self.write(batch.as_deref().unwrap_or_default())?;
             note!(self, "{}: {}", Number(*id), Said(batch.as_deref().unwrap_or_default()));
+            for entry in batch.iter().flatten() {
+                self.trace.explain(|| meaning(entry));
+            }
         }
         for (id, batch) in frame {
             let receipt = lock(&self.disk).acknowledge(batch.as_deref().unwrap_or_default());

@@ -31,6 +31,15 @@ impl Trace {
         }
     }
 
+    /// What the line before means, where somebody reads it: it follows from what was digested.
+    pub(crate) fn explain(&mut self, what: impl FnOnce() -> Option<String>) {
+        if let Some(lines) = &mut self.lines
+            && let Some(what) = what()
+        {
+            lines.push(format!("{:21}{what}", ""));
+        }
+    }
+
     pub(crate) const fn digest(&self) -> u64 {
         self.digest
     }

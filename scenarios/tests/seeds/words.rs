@@ -1,6 +1,21 @@
 //! What goes to and fro, in words, for the trace.
 
-use recover_engine::{Entry, Performed, Probed};
+use recover_engine::{Entry, Performed, Probed, Record};
+
+/// What a record says, where its kind does not tell.
+pub(crate) fn meaning(entry: &Entry) -> Option<String> {
+    Some(match Record::parse(entry.header().kind, entry.payload()).ok()? {
+        Record::Intent(intent) => format!("{} in {}", intent.step, intent.state),
+        Record::Outcome(out) => format!("{} leads to {}", out.label, out.to),
+        Record::Resolved(out) => format!("{}, on a person's word, leads to {}", out.label, out.to),
+        Record::Answered(out) | Record::Denied(out) => format!("{} leads to {}", out.label, out.to),
+        Record::CancelRequested(cancel) => format!("the cancel leads to {}", cancel.to),
+        Record::Attempt(attempt) => format!("attempt {}: {}", attempt.attempt, attempt.why),
+        Record::Asked(asked) => format!("asks {} in {}", asked.question.id, asked.state),
+        Record::Closed(ending) => format!("{}: {}", ending.verdict.as_str(), ending.reason),
+        _ => return None,
+    })
+}
 
 /// A batch, in words.
 pub(crate) struct Said<'a>(pub(crate) &'a [Entry]);

@@ -75,8 +75,8 @@ pub(super) fn back(case: Case, goal: Goal) -> IdentityLoss {
     } else if case.stopped && case.found_running() {
         IdentityLoss::BackStarting(Undoing { case, goal, what: Found })
     } else {
-        let left_running = case.found_running() && !case.stopped;
-        IdentityLoss::Closed(case.ending(goal.verdict, &goal.reason, left_running))
+        let left = (!case.may_run).then_some(case.found_running() && !case.stopped);
+        IdentityLoss::Closed(case.ending(goal.verdict, &goal.reason, left))
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Case {
     pub(super) consented: bool,
     /// We stopped the workload.
     pub(super) stopped: bool,
+    /// It was not proven stopped when it had to be: something else may run it.
+    pub(super) may_run: bool,
     /// We started it since, on something else than what was found.
     pub(super) started: bool,
     /// The original is at the target.
@@ -96,6 +98,7 @@ impl Case {
             may_set_aside: false,
             consented: false,
             stopped: false,
+            may_run: false,
             started: false,
             reattached: false,
             aside: false,

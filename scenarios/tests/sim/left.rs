@@ -52,3 +52,17 @@ fn paired_and_not_started_it_is_not_said_to_run() {
     }
     assert!(sim.state.site.running.is_none() && sim.state.authority.pairs == 1);
 }
+
+/// It was said to be left stopped, as it was found; something else had started it, and the run had seen that.
+#[test]
+fn seen_running_when_it_had_to_be_stopped_it_is_not_said_to_be_stopped() {
+    let hits = [Hit { step: "prove-stopped", fault: Fault::Bad, skip: 0, times: 1 }];
+    let mut sim = Sim::new(&Plan::identity_loss(Reprovision::Allow), false, &hits).prepared(|state| state.site.stop());
+    match sim.go(NEVER, &[], false).end {
+        End::Stopped(Stop::Closed(ending)) => {
+            assert_eq!((ending.verdict, left(&ending)), (Verdict::GivenUp, "unknown"))
+        }
+        other => panic!("{other:?}; {:#?}", sim.kinds()),
+    }
+    assert!(sim.state.site.running.is_some(), "something runs it");
+}

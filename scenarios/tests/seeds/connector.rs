@@ -61,7 +61,9 @@ impl Connector {
             Fault::Bad if act.doing.step == "prove-durable" => None,
             Fault::Bad => {
                 // Somebody starts what is to be proven stopped.
-                self.found = self.found.take().filter(|_| act.doing.step != "prove-stopped");
+                if let Some((found, _)) = self.found.as_mut().filter(|_| act.doing.step == "prove-stopped") {
+                    found.running = true;
+                }
                 Some(world::Fault::Bad)
             }
         };
@@ -166,7 +168,7 @@ impl Connector {
                 !well || live || handed
             }
             Verdict::GivenUp | Verdict::Cancelled | Verdict::NotApplicable if ending.residue.is_empty() => {
-                live || (site.placement(), site.handed.clone()) != found
+                live || (handed && site.handed != found.1) || site.placement() != found.0
             }
             _ => false,
         };

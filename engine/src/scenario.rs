@@ -164,7 +164,7 @@ impl Verdict {
 pub struct Workload {
     /// As it was found: `running` or `stopped`.
     pub found: String,
-    /// As it was left.
+    /// As it was left: `running`, `stopped` or, where neither is known, `unknown`.
     pub left: String,
 }
 

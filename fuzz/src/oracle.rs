@@ -4,6 +4,10 @@ use std::collections::HashMap;
 
 use recover_engine::{Record, Verdict};
 
+fn must<S: Into<String>>(holds: bool, otherwise: impl FnOnce() -> S) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise().into()) }
+}
+
 /// Watches the records of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
@@ -34,29 +38,32 @@ impl Oracle {
         self.last.insert(name.to_owned(), self.clock);
     }
 
-    /// Takes an accepted record, and panics if it should not have been.
-    pub fn accept(&mut self, record: &Record) {
-        assert!(!self.closed, "a record after the end: {record:?}");
+    /// Takes an accepted record, or says why it should not have been.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn judge(&mut self, record: &Record) -> Result<(), String> {
+        must(!self.closed, || format!("a record after the end: {record:?}"))?;
         match record {
             Record::Intent(intent) => {
-                assert!(self.open.is_none(), "two intents are open");
-                self.check_intent(&intent.step);
+                must(self.open.is_none(), || "two intents are open")?;
+                self.check_intent(&intent.step)?;
                 self.note(&intent.step);
                 self.open = Some(intent.step.clone());
             }
             Record::Outcome(outcome) => self.happened(&outcome.label, outcome.refused.is_some()),
             Record::Resolved(resolved) => self.happened(&resolved.label, resolved.event.is_none()),
             Record::Answered(answered) | Record::Denied(answered) => self.note(&answered.label),
-            Record::CancelRequested(_) => assert!(self.open.is_none(), "cancelled in the middle of an effect"),
+            Record::CancelRequested(_) => must(self.open.is_none(), || "cancelled in the middle of an effect")?,
             Record::Closed(ending) => {
                 self.closed = true;
-                assert!(!ending.reason.is_empty(), "a silent end");
+                must(!ending.reason.is_empty(), || "a silent end")?;
                 if ending.verdict == Verdict::Recovered {
-                    assert!(self.after("validate:validated", &["restart", "start", "stop"]), "not validated");
-                    assert!(self.seen("restart") > 0, "recovered without a restart");
+                    must(self.after("validate:validated", &["restart", "start", "stop"]), || "not validated")?;
+                    must(self.seen("restart") > 0, || "recovered without a restart")?;
                 }
             }
-            Record::Fenced(_) | Record::Attempt(_) => assert!(self.open.is_some(), "nothing is open"),
+            Record::Fenced(_) | Record::Attempt(_) => must(self.open.is_some(), || "nothing is open")?,
             Record::Begun(_)
             | Record::Waiting(_)
             | Record::Asked(_)
@@ -64,34 +71,38 @@ impl Oracle {
             | Record::Salvaged(_)
             | Record::Cleared(_) => {}
         }
+        Ok(())
     }
 
-    fn check_intent(&mut self, step: &str) {
-        let stopped =
-            |since: &[&str]| assert!(self.after("prove-stopped:stopped", since), "{step}: not proven stopped");
+    fn check_intent(&mut self, step: &str) -> Result<(), String> {
         match step {
             "pair" => {
-                stopped(&["start", "restart", "mint"]);
-                assert!(self.after("mint:minted", &["revoke-orphan"]), "no token to pair with");
+                self.stopped(step, &["start", "restart", "mint"])?;
+                must(self.after("mint:minted", &["revoke-orphan"]), || "no token to pair with")?;
                 self.pairings += 1;
-                assert!(self.pairings <= 1, "a second pairing while one may have happened");
+                must(self.pairings <= 1, || "a second pairing while one may have happened")
             }
             "mint" => {
-                stopped(&["start", "restart", "pair", "revoke-stale"]);
+                self.stopped(step, &["start", "restart", "pair", "revoke-stale"])?;
                 self.mints += 1;
-                assert!(self.mints <= 3, "more than three mints");
-                assert!(!self.token, "a mint while an earlier token may work");
-                assert!(self.seen("observe:usable") == 0, "a mint while the identity is usable");
-                assert!(self.seen("observe:never-paired") == 0, "a mint for one that never paired");
-                assert!(self.seen("pair:paired") == 0, "a mint after the pairing");
+                must(self.mints <= 3, || "more than three mints")?;
+                must(!self.token, || "a mint while an earlier token may work")?;
+                must(self.seen("observe:usable") == 0, || "a mint while the identity is usable")?;
+                must(self.seen("observe:never-paired") == 0, || "a mint for one that never paired")?;
+                must(self.seen("pair:paired") == 0, || "a mint after the pairing")?;
                 let gone = self.seen("search-original:gone") + self.seen("original-unrecoverable:approve");
-                assert!(gone > 0, "a mint before the original was tried");
+                must(gone > 0, || "a mint before the original was tried")?;
                 self.token = true;
+                Ok(())
             }
-            "revoke-stale" | "reattach" | "set-aside" => stopped(&["start", "restart", "pair"]),
-            "validate" => assert!(self.seen("restart") > 0, "validated without a restart"),
-            _ => {}
+            "revoke-stale" | "reattach" | "set-aside" => self.stopped(step, &["start", "restart", "pair"]),
+            "validate" => must(self.seen("restart") > 0, || "validated without a restart"),
+            _ => Ok(()),
         }
+    }
+
+    fn stopped(&self, step: &str, since: &[&str]) -> Result<(), String> {
+        must(self.after("prove-stopped:stopped", since), || format!("{step}: not proven stopped"))
     }
 
     fn happened(&mut self, label: &str, refused: bool) {

@@ -149,7 +149,8 @@ impl Story {
             let header = entry.header();
             self.ledger.note(header, entry.hash());
             let record = Record::parse(header.kind, entry.payload()).expect("our own record");
-            self.oracles.entry(header.run).or_default().accept(&record);
+            let oracle = self.oracles.entry(header.run).or_default();
+            oracle.judge(&record).expect("what was accepted keeps the rules");
             self.log.entry(header.run).or_default().push(entry.clone());
         }
     }

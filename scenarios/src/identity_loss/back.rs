@@ -83,14 +83,14 @@ pub(super) fn back(case: Case, goal: Goal) -> IdentityLoss {
     } else if case.stopped && case.found_running() {
         IdentityLoss::BackStarting(Undoing { case, goal, what: Found })
     } else {
-        let left_running = case.found_running() && !case.stopped;
-        IdentityLoss::Closed(case.ending(goal.verdict, &goal.reason, left_running))
+        let left = (!case.may_run).then_some(case.found_running() && !case.stopped);
+        IdentityLoss::Closed(case.ending(goal.verdict, &goal.reason, left))
     }
 }
 
 impl Goal {
-    fn end(self, case: &Case, left_running: bool) -> Ending {
-        case.ending(self.verdict, &self.reason, left_running)
+    fn end(self, case: &Case, left: impl Into<Option<bool>>) -> Ending {
+        case.ending(self.verdict, &self.reason, left)
     }
 }
 
@@ -119,11 +119,11 @@ impl BackStopping {
         back(self.case, self.goal)
     }
 
-    /// It runs on; nothing under it may be moved.
+    /// It may run on, so nothing under it may be moved. Where the start before it failed too, it never ran.
     #[must_use]
     pub fn failed(mut self, reason: &str) -> IdentityLoss {
-        self.case.residue(format!("the workload could not be stopped again and runs on changed storage: {reason}"));
-        let ending = self.goal.end(&self.case, true);
+        self.case.residue(format!("the workload could not be stopped again and may run on changed storage: {reason}"));
+        let ending = self.goal.end(&self.case, None);
         IdentityLoss::Closed(ending)
     }
 }
@@ -176,11 +176,11 @@ impl BackStarting {
         IdentityLoss::Closed(ending)
     }
 
-    /// It does not.
+    /// It could not be started. It may run all the same: where the stop before it failed too, it was never stopped.
     #[must_use]
     pub fn failed(mut self, reason: &str) -> IdentityLoss {
         self.case.residue(format!("the workload was found running and could not be started again: {reason}"));
-        let ending = self.goal.end(&self.case, false);
+        let ending = self.goal.end(&self.case, None);
         IdentityLoss::Closed(ending)
     }
 }

@@ -70,6 +70,8 @@ pub struct Case {
     pub(super) consented: bool,
     /// We stopped the workload.
     pub(super) stopped: bool,
+    /// It was not proven stopped when it had to be: something else may run it.
+    pub(super) may_run: bool,
     /// We started it since, on something else than what was found.
     pub(super) started: bool,
     /// The original is at the target.
@@ -98,6 +100,7 @@ impl Case {
             may_set_aside: false,
             consented: false,
             stopped: false,
+            may_run: false,
             started: false,
             reattached: false,
             aside: false,
@@ -126,8 +129,13 @@ impl Case {
         }
     }
 
-    pub(super) fn ending(&self, verdict: Verdict, reason: &str, left_running: bool) -> Ending {
-        let word = |running| if running { "running" } else { "stopped" };
+    /// The end; `left` is whether the workload runs, or nothing where that is not known.
+    pub(super) fn ending(&self, verdict: Verdict, reason: &str, left: impl Into<Option<bool>>) -> Ending {
+        let word = |running| match running {
+            Some(true) => "running",
+            Some(false) => "stopped",
+            None => "unknown",
+        };
         let in_sight = self.in_sight.as_ref();
         let in_sight = in_sight.map(|(_, why)| format!("the consumed token's file could not be removed: {why}"));
         Ending {
@@ -136,8 +144,8 @@ impl Case {
             suggested: None,
             residue: self.residue.iter().map(|r| r.clone().into_owned()).chain(in_sight).collect(),
             workload: Some(Workload {
-                found: word(self.found_running()).to_owned(),
-                left: word(left_running).to_owned(),
+                found: word(Some(self.found_running())).to_owned(),
+                left: word(left.into()).to_owned(),
             }),
         }
     }

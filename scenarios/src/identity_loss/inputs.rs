@@ -133,9 +133,9 @@ impl IdentityLoss {
             (S::Stopping(s), Refused(r)) => s.failed(r.text.clone()),
             (S::ProvingStopped(s), Happened(Event::ProveStopped(proven))) => match proven {
                 Proven::Stopped => s.stopped(),
-                Proven::Running { what } => s.give_up(format!("the workload is started again by something: {what}")),
+                Proven::Running { what } => s.unproven(format!("the workload is started again by something: {what}")),
             },
-            (S::ProvingStopped(s), Refused(r)) => s.give_up(said("the stop could not be proven", r)),
+            (S::ProvingStopped(s), Refused(r)) => s.unproven(said("the stop could not be proven", r)),
 
             (S::Reattaching(s), Happened(Event::Reattach(Reattached::Reattached))) => s.reattached().into(),
             (S::Reattaching(s), Refused(r)) => s.failed(r.text.clone()),
@@ -170,9 +170,9 @@ impl IdentityLoss {
             (S::RevokingStale(s), Refused(r)) => s.give_up(said("the stale token could not be revoked", r)),
             (S::ProvingStillStopped(s), Happened(Event::ProveStopped(proven))) => match proven {
                 Proven::Stopped => s.stopped(),
-                Proven::Running { what } => s.give_up(format!("the workload is started again by something: {what}")),
+                Proven::Running { what } => s.unproven(format!("the workload is started again by something: {what}")),
             },
-            (S::ProvingStillStopped(s), Refused(r)) => s.give_up(said("the stop could not be proven", r)),
+            (S::ProvingStillStopped(s), Refused(r)) => s.unproven(said("the stop could not be proven", r)),
             (S::Minting(s), Happened(Event::Mint(Minted::Minted { token }))) => s.minted(token.clone()).into(),
             (S::Minting(s), Refused(r)) if [Reason::ABSENT, refusal::DUPLICATED].contains(&r.code.as_str()) => {
                 s.absent().into()
@@ -180,9 +180,9 @@ impl IdentityLoss {
             (S::Minting(s), Refused(r)) => s.give_up(said("no token could be minted", r)),
             (S::ProvingBeforePair(s), Happened(Event::ProveStopped(proven))) => match proven {
                 Proven::Stopped => s.stopped().into(),
-                Proven::Running { what } => s.give_up(format!("the workload is started again by something: {what}")),
+                Proven::Running { what } => s.unproven(format!("the workload is started again by something: {what}")),
             },
-            (S::ProvingBeforePair(s), Refused(r)) => s.give_up(said("the stop could not be proven", r)),
+            (S::ProvingBeforePair(s), Refused(r)) => s.unproven(said("the stop could not be proven", r)),
             (S::Pairing(s), Happened(Event::Pair(Paired::Paired { serial, instance }))) => {
                 s.paired(serial.clone(), instance.clone()).into()
             }

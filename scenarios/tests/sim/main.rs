@@ -10,11 +10,14 @@
 
 mod authority;
 mod cancel;
+mod checked;
 mod crash;
 mod fuse;
 mod host;
 mod journal;
+mod left;
 mod mini;
+mod plan;
 mod questions;
 mod site;
 mod teeth;

@@ -11,7 +11,7 @@ use recover_engine::{
 use recover_steps::{Mint, Minted, Pair, Paired, RevokeStale, Revoked, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::trial::Plan;
+use crate::plan::Plan;
 
 /// Declares a copy of [`Pair`] with another redo policy.
 macro_rules! pair_with {

@@ -219,8 +219,8 @@ fn a_retry_restarts_a_connector_that_stands_still() {
 #[test]
 fn a_retry_takes_away_the_token_that_could_not_be_taken_before() {
     let plan = Plan::identity_loss(Reprovision::Allow);
-    let refused = |step| Hit { step, fault: Fault::Bad, skip: 0, times: 1 };
-    let mut sim = Sim::new(&plan, false, &[refused("withdraw"), refused("validate")]);
+    let hit = |step, fault| Hit { step, fault, skip: 0, times: 1 };
+    let mut sim = Sim::new(&plan, false, &[hit("withdraw", Fault::Refuse), hit("validate", Fault::Bad)]);
     let (seq, question, _) = asked(&mut sim);
     assert_eq!(question.id, "not-validated");
     let mut left = sim.clone();

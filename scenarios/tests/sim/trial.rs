@@ -5,41 +5,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use recover_engine::{
-    Begun, Charter, Ending, Journal as _, Json, Kind, Millis, Phase, Reason, Record, Run, RunId, ScenarioEntry, Stop,
-    Unwilling, Wish, drive,
+    Ending, Journal as _, Json, Kind, Millis, Phase, Reason, Record, Run, RunId, Stop, Unwilling, Wish, drive,
 };
-use recover_scenarios::identity_loss::{Params, Reprovision};
 use recover_steps::{Instance, Pair, Paired};
 
+use crate::checked::SimWorld;
 use crate::fuse::{Fuse, FusedJournal, FusedWorld, block_on};
 use crate::host::{Scripted, SimHost};
 use crate::journal::MemoryJournal;
+pub(crate) use crate::plan::Plan;
 use crate::site::Placement;
-use crate::world::{Hit, SimWorld, State};
+use crate::world::{Hit, State};
 
 /// A fuse that outlives every run.
 pub(crate) const NEVER: u32 = u32::MAX;
-
-/// What is run: the scenario and what it is begun with.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) entry: ScenarioEntry,
-    pub(crate) charter: Arc<Charter>,
-}
-
-impl Plan {
-    pub(crate) fn identity_loss(reprovision: Reprovision) -> Rc<Self> {
-        let registered = recover_scenarios::find("identity-loss").expect("registered");
-        let params = Params { reprovision, ..Params::default() };
-        let charter = registered.charter(|begun| Begun {
-            target: "edge-1".into(),
-            subject: "https://cp.example edge-1".into(),
-            params: Json::of(&params),
-            ..begun
-        });
-        Rc::new(Self { entry: registered.entry, charter: Arc::new(charter) })
-    }
-}
 
 /// Everything that survives a process, and the process's plan.
 #[derive(Clone, Debug)]

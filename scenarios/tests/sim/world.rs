@@ -2,11 +2,7 @@
 //!
 //! It does what the adapters must do by the arguments of the steps, and no more: it never deduplicates.
 
-use std::cell::{Cell, RefCell};
-
-use recover_engine::{
-    Act, Event, FenceRaised, Json, Kind, Millis, Performed, Probed, Reason, Record, Seen, Told, World,
-};
+use recover_engine::{Act, Event, FenceRaised, Json, Millis, Performed, Probed, Reason, Seen, Told};
 use recover_steps::{
     AwaitOnline, Awaited, Captured, Detached, Durability, Instance, Loss, Minted, Observed, Original, Pair, Paired,
     ProveDurable, Proven, Reattached, Restart, Restarted, Restored, RevokeOrphan, Revoked, Search, Searched, Started,
@@ -14,7 +10,6 @@ use recover_steps::{
 };
 
 use crate::authority::{Authority, Worth};
-use crate::journal::MemoryJournal;
 use crate::site::{Ground, Site};
 
 /// What goes wrong, the first times that a step is performed.
@@ -79,14 +74,17 @@ impl State {
         }
     }
 
-    /// Whatever is on its way arrives.
-    pub(crate) fn settle(&mut self, now: i64) {
-        for (_, flight) in std::mem::take(&mut self.flight) {
+    /// Whatever is on its way arrives; false if nothing was.
+    pub(crate) fn settle(&mut self, now: i64) -> bool {
+        let flying = std::mem::take(&mut self.flight);
+        let any = !flying.is_empty();
+        for (_, flight) in flying {
             self.arrive(flight, now);
         }
+        any
     }
 
-    fn one_call(&mut self, now: i64) {
+    pub(crate) fn one_call(&mut self, now: i64) {
         self.calls += 1;
         for (left, _) in &mut self.flight {
             *left = left.saturating_sub(1);
@@ -122,7 +120,7 @@ impl State {
     }
 
     /// What a starting connector does first: ask for the result of the key that it kept.
-    fn started(&mut self) -> Instance {
+    pub(crate) fn started(&mut self) -> Instance {
         let life = self.site.start();
         if self.site.ground == Ground::Refuted {
             self.violations.push("started on storage that is refuted".into());
@@ -134,7 +132,7 @@ impl State {
         Instance(life.to_string())
     }
 
-    fn hit(&mut self, step: &str, fences: bool) -> Option<Fault> {
+    pub(crate) fn hit(&mut self, step: &str, fences: bool) -> Option<Fault> {
         let hit =
             self.hits.iter_mut().find(|h| h.step == step && h.times > 0 && (h.fault == Fault::NoFence) == fences)?;
         if hit.skip > 0 {
@@ -145,7 +143,7 @@ impl State {
         Some(hit.fault)
     }
 
-    fn invariants(&mut self, now: i64) {
+    pub(crate) fn invariants(&mut self, now: i64) {
         let usable = self.authority.live(now).filter(|t| t.known).count();
         if usable > 1 {
             self.violations.push(format!("{usable} tokens work at once"));
@@ -164,13 +162,6 @@ impl State {
     }
 }
 
-/// The world of one process: the state outlives it.
-pub(crate) struct SimWorld<'a> {
-    pub(crate) state: &'a RefCell<State>,
-    pub(crate) clock: &'a Cell<i64>,
-    pub(crate) journal: &'a MemoryJournal,
-}
-
 fn happened<E: Event>(event: &E) -> Performed {
     Performed::Happened(Seen::plain(Told::of(event)))
 }
@@ -184,79 +175,40 @@ fn label(act: &Act) -> String {
     format!("{}-{}", act.run, act.ordinal)
 }
 
-impl SimWorld<'_> {
-    /// Every call begins with it: time passes, and the intent must be durable and open.
-    fn enter(&self, act: &Act) {
-        let journaled = self.journal.last(|last| match Record::parse(last.header().kind, last.payload()) {
-            Ok(Record::Intent(intent)) => intent.key == act.key && intent.step == act.doing.step,
-            Ok(Record::Attempt(_) | Record::Fenced(_)) => last.header().run == act.run,
-            _ => false,
-        });
-        let mut state = self.state.borrow_mut();
-        if journaled != Some(true) {
-            let closed = self.journal.last(|last| last.header().kind == Kind::Closed) == Some(true);
-            state.violations.push(format!("{} without a durable open intent, closed: {closed}", act.doing.step));
-        }
-        state.one_call(self.clock.get());
-    }
-
-    fn leave(&self) {
-        self.state.borrow_mut().invariants(self.clock.get());
-    }
-}
-
-impl World for SimWorld<'_> {
-    async fn perform(&self, act: &Act) -> Performed {
-        self.enter(act);
-        let now = self.clock.get();
-        let mut state = self.state.borrow_mut();
-        let unknown = || Performed::Unknown { why: "no reply came".into() };
-        let hit = state.hit(act.doing.step, false);
-        let performed = match hit {
+impl State {
+    /// One attempt at an effect, with what goes wrong with it.
+    pub(crate) fn attempt(&mut self, act: &Act, now: i64, fault: Option<Fault>) -> Performed {
+        match fault {
             Some(Fault::Error) => Performed::Retry { why: "connection refused".into(), after_ms: None },
             Some(Fault::Refuse) => Performed::Refused(Reason::new("refused", "the other side said no")),
             Some(Fault::DropReply) => {
-                let _lost = apply(&mut state, act, now, hit);
-                unknown()
+                let _lost = apply(self, act, now, fault);
+                Performed::Unknown { why: "no reply came".into() }
             }
             Some(Fault::Late(_) | Fault::Duplicate | Fault::Burn | Fault::NoFence | Fault::Bad) | None => {
-                apply(&mut state, act, now, hit)
+                apply(self, act, now, fault)
             }
-        };
-        drop(state);
-        self.leave();
-        performed
+        }
     }
 
-    async fn fence(&self, act: &Act) -> FenceRaised {
-        self.enter(act);
-        let now = self.clock.get();
-        let mut state = self.state.borrow_mut();
-        if state.hit(act.doing.step, true).is_some() {
+    /// Raises the fence of an effect, unless it cannot be raised.
+    pub(crate) fn raise(&mut self, act: &Act, now: i64, fault: bool) -> FenceRaised {
+        if fault {
             return FenceRaised::Failed("the control plane does not answer".into());
         }
-        state.fence_by_hand(act.doing.step, &label(act), &act.doing.body, now);
-        drop(state);
-        self.leave();
+        self.fence_by_hand(act.doing.step, &label(act), &act.doing.body, now);
         FenceRaised::Up("as the step says".into())
     }
 
-    async fn probe(&self, act: &Act) -> Probed {
-        self.enter(act);
-        let now = self.clock.get();
-        let state = self.state.borrow();
-        let probed = match act.doing.step {
-            "mint" => probe_mint(&state, &label(act), act.fenced, now),
-            "pair" => probe_pair(&state, &body::<Pair>(&act.doing.body), act.fenced, now),
+    /// Looks for an effect.
+    pub(crate) fn look(&self, act: &Act, now: i64) -> Probed {
+        match act.doing.step {
+            "mint" => probe_mint(self, &label(act), act.fenced, now),
+            "pair" => probe_pair(self, &body::<Pair>(&act.doing.body), act.fenced, now),
             other => Probed::Unknown(format!("{other} has no probe")),
-        };
-        drop(state);
-        self.leave();
-        probed
+        }
     }
-}
 
-impl State {
     /// What a fence does, and what a person does who cannot wait for it.
     pub(crate) fn fence_by_hand(&mut self, step: &str, label: &str, data: &Json, now: i64) {
         if step == "pair" {

@@ -165,6 +165,7 @@ impl AskingStuck {
         };
         self.case.residue(what);
         let reason = format!("past the point of no return: {}", self.why);
-        IdentityLoss::Closed(self.case.ending(Verdict::GivenUp, &reason, true))
+        // What does not come right may be that it does not start.
+        IdentityLoss::Closed(self.case.ending(Verdict::GivenUp, &reason, None))
     }
 }

@@ -23,6 +23,20 @@ impl SettingAside {
     }
 }
 
+macro_rules! unproven {
+    ($($name:ident),+) => {
+        $(impl $name {
+            /// It was not proven stopped: back, and what runs in the end is not ours to say unless we start it.
+            #[must_use]
+            pub fn unproven(mut self, reason: impl Into<String>) -> IdentityLoss {
+                self.case.may_run = true;
+                self.give_up(reason)
+            }
+        })+
+    };
+}
+unproven!(ProvingStopped, ProvingStillStopped, ProvingBeforePair);
+
 impl ProvingDurable {
     /// It is durable, writable and free.
     #[must_use]

@@ -34,6 +34,17 @@ leave of them, opens each, and looks for what was acknowledged. --full builds a 
         binary: false,
     },
     Heavy {
+        name: "sim",
+        title: "seeded, deterministic simulation of engine, owner, clients, disk and outside",
+        text: "\
+Runs every scenario under 100,000 seeds: lost, late and doubled replies, kills, failing disks, jumping clocks, a second operator.
+After every event the invariants, at the end the outside's own ledger. RECOVER_SEED=n repeats one seed and prints its trace.
+--full runs 10,000,000.",
+        package: "recover-scenarios",
+        targets: &["seeds"],
+        binary: false,
+    },
+    Heavy {
         name: "lossy",
         title: "power cuts under the real binary, on a file system that loses what was not synced",
         text: "\

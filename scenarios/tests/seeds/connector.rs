@@ -146,11 +146,18 @@ impl Connector {
         watch: &Watch,
         now: i64,
     ) -> Result<(), Broken> {
-        // What an abandoned run left on its way may arrive at any time.
-        if kind == Kind::Begun && self.strict && self.abandoned.is_empty() {
+        // What an abandoned run left on its way may arrive at any time; and a connector that waits for what was issued to its key
+        // fetches it at any start.
+        if kind == Kind::Begun && self.strict && self.abandoned.is_empty() && self.state.site.target.key_for.is_none() {
             self.found = Some((self.state.site.placement(), self.state.site.handed.clone()));
         }
         let Phase::Closed(ending) = &watch.position.phase else { return Ok(()) };
+        // It paired, the connector does not show the new identity, and the person who was asked let it be: that identity is
+        // lost now, and the authority names this loss by its serial.
+        let kept = self.state.site.target.serial.as_deref() == Some(&self.state.authority.serial);
+        if ending.verdict == Verdict::GivenUp && !kept {
+            self.before = self.state.authority.pairs;
+        }
         if ending.verdict == Verdict::Abandoned {
             self.found = None;
             if in_doubt {

@@ -3,6 +3,8 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -32,6 +34,7 @@ const FAULTS: &[Option<(&str, &str)>] = &[
     Some(("delay=300", "pair")),
 ];
 
+#[derive(Default)]
 struct Count {
     kills: u64,
     second_kills: u64,
@@ -39,47 +42,64 @@ struct Count {
     problems: Vec<String>,
 }
 
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.kills += other.kills;
+        self.second_kills += other.second_kills;
+        self.schedules += other.schedules;
+        self.problems.extend(other.problems);
+    }
+}
+
+/// Branches at once, each on a sandbox of its own: a resume waits for its connector most of the time.
+const AT_ONCE: usize = 4;
+
+/// A way through the procedure and a fault of the world.
+type Branch = (bool, Option<(&'static str, &'static str)>);
+
 pub fn main() -> ExitCode {
     let full = std::env::var("RECOVER_CRASH").is_ok_and(|mode| mode == "full");
     // Part of a name, to look at one branch alone.
     let only = std::env::var("RECOVER_CRASH_ONLY").ok();
+    let wanted = |branch: &Branch| only.as_ref().is_none_or(|only| name_of(*branch).contains(only));
+    let gone = FAULTS.iter().map(|fault| (false, *fault));
+    // The kept original needs no authority's tokens: only what it asks of it can fail.
+    let kept =
+        FAULTS.iter().map(|fault| (true, *fault)).filter(|(_, fault)| fault.is_none_or(|(_, on)| on == "status"));
+    let branches: Vec<Branch> = gone.chain(kept).filter(wanted).collect();
     let begun = Instant::now();
-    let mut count = Count { kills: 0, second_kills: 0, schedules: 0, problems: Vec::new() };
-    let mut sandbox = Sandbox::up();
-    for keep in [false, true] {
-        for fault in FAULTS {
-            // The kept original needs no authority's tokens: only what it asks of it can fail.
-            if keep && fault.is_some_and(|(_, on)| on != "status") {
-                continue;
-            }
-            let name = format!(
-                "original {}, fault {}",
-                if keep { "kept" } else { "gone" },
-                fault.map_or("none".to_owned(), |(kind, on)| format!("{kind} on {on}"))
-            );
-            if only.as_ref().is_some_and(|only| !name.contains(only)) {
-                continue;
-            }
-            let every = fault.is_none() || full;
-            let before = count.problems.len();
-            branch(&mut sandbox, keep, *fault, every, full, &mut count);
-            for problem in &count.problems[before..] {
-                println!("crash: PROBLEM {problem}");
-            }
-            println!(
-                "crash: {name}: {} schedules so far, {} problems, {} s",
-                count.schedules,
-                count.problems.len(),
-                begun.elapsed().as_secs()
-            );
+    let next = AtomicUsize::new(0);
+    let total = Mutex::new(Count::default());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(branches.len()) {
+            scope.spawn(|| {
+                let mut sandbox = Sandbox::up();
+                while let Some((keep, fault)) = branches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut count = Count::default();
+                    branch(&mut sandbox, *keep, *fault, fault.is_none() || full, full, &mut count);
+                    for problem in &count.problems {
+                        println!("crash: PROBLEM {problem}");
+                    }
+                    let (name, problems) = (name_of((*keep, *fault)), count.problems.len());
+                    println!(
+                        "crash: {name}: {} schedules, {problems} problems; {} s",
+                        count.schedules,
+                        begun.elapsed().as_secs()
+                    );
+                    total.lock().unwrap().add(count);
+                }
+            });
         }
-    }
+    });
+    let count = total.into_inner().unwrap();
+    let of = |word: &str| count.problems.iter().filter(|problem| problem.contains(word)).count();
     println!(
-        "crash: {} kill points, {} second kills, {} lost, {} duplicate; {} s",
+        "crash: {} kill points, {} second kills, {} schedules, {} lost, {} duplicate; {} s",
         count.kills,
         count.second_kills,
-        count.problems.iter().filter(|p| p.contains("lost")).count(),
-        count.problems.iter().filter(|p| p.contains("duplicate")).count(),
+        count.schedules,
+        of("lost: the"),
+        of("duplicate:"),
         begun.elapsed().as_secs()
     );
     let failed = u32::from(!count.problems.is_empty());
@@ -89,6 +109,11 @@ pub fn main() -> ExitCode {
         1 - failed
     );
     ExitCode::from(u8::from(failed > 0))
+}
+
+fn name_of((keep, fault): Branch) -> String {
+    let kept = if keep { "kept" } else { "gone" };
+    format!("original {kept}, fault {}", fault.map_or("none".to_owned(), |(kind, on)| format!("{kind} on {on}")))
 }
 
 /// Kills at every point of a run; at every point, or at a sample, of its resume a second time.

@@ -133,6 +133,8 @@ impl<'a> Site<'a> {
     fn lose(&self, manner: Manner) {
         self.sandbox.command(&["up"]);
         self.sandbox.lose(false);
+        // Tokens of earlier runs are known to nobody any more.
+        std::fs::write(self.sandbox.dir().join("connector.log"), "").unwrap();
         self.plane.behaves(manner);
     }
 

@@ -135,7 +135,7 @@ pub fn wrong() -> Result<String, String> {
         let later = sandbox.recover(&["resume", "--all", "--output", "json"]);
         sound(&format!("after {year}"), &sandbox, &later, &[0, 2, 3, 4])?;
         let again = sandbox.recover(GO);
-        shown.push(sound(&format!("then now"), &sandbox, &again, &[0, 2, 3, 4, 6, 8])?);
+        shown.push(sound("then now", &sandbox, &again, &[0, 2, 3, 4, 6, 8])?);
     }
     Ok(format!("clock: {}", shown.join("; ")))
 }

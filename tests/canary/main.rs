@@ -113,7 +113,11 @@ fn main() -> ExitCode {
             scope.spawn(move || {
                 let mut site = Site::new(canaries, minted);
                 while let Some(trial) = trials.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let begun = std::time::Instant::now();
                     trial.run(&mut site, report);
+                    if std::env::var_os("CANARY_TIMES").is_some() {
+                        println!("canary: {trial:?} took {} ms", begun.elapsed().as_millis());
+                    }
                 }
                 if number == 0 {
                     site.token_as_serial(report);
@@ -155,6 +159,7 @@ fn moment(number: u64) -> u64 {
     20 + number * 190 + draw % 190
 }
 
+#[derive(Debug)]
 enum Trial {
     Manner(Manner),
     Chatty,

@@ -279,7 +279,10 @@ impl<'a> Site<'a> {
         files.push(self.sandbox.dir().join("control-plane.log"));
         for file in files {
             let name = file.strip_prefix(self.sandbox.dir()).unwrap().display().to_string();
-            self.look(&format!("{what}: {name}"), &std::fs::read(&file).unwrap_or_default(), report);
+            let text = std::fs::read(&file).unwrap_or_default();
+            // A segment is mostly room for what is to come.
+            let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            self.look(&format!("{what}: {name}"), &text[..end], report);
         }
         let listed = self.command(&["list", "--output", "json"]).output().unwrap();
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();

@@ -31,8 +31,10 @@ pub fn pid(file: &Path) -> Option<u32> {
 /// Command line and environment of a process. `given` are the canaries that its caller put into its environment.
 pub fn process(who: &str, pid: u32, scanner: &Scanner, given: &[usize], report: &Report) {
     // The pid file is there before `exec`: until then it is still a copy of its starter that can be seen.
-    let is_itself =
-        || std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.windows(7).any(|w| w == b"sandbox"));
+    let words = format!("sandbox\0{who}");
+    let is_itself = || {
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(&words))
+    };
     if who != "recover" && !is_itself() {
         return;
     }

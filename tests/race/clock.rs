@@ -107,8 +107,9 @@ fn sound(what: &str, sandbox: &Sandbox, output: &Output, exits: &[i32]) -> Resul
         return Err(format!("{what}: {told}"));
     }
     let ledger = sandbox.ledger();
-    if ledger["pairs"].as_u64().is_none_or(|pairs| pairs > 1) || ledger["mints"].as_u64().is_none_or(|mints| mints > 3)
-    {
+    // Three in the run that found every token expired, one in the run after it.
+    let many = |key: &str, most: u64| ledger[key].as_u64().is_none_or(|count| count > most);
+    if many("pairs", 1) || many("mints", 4) {
         return Err(format!("{what}: {ledger}"));
     }
     verifies(sandbox).map_err(|why| format!("{what}: {why}"))?;

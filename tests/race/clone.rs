@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use crate::sandbox::{RECOVER, Sandbox};
 use crate::{GO, said};
@@ -30,12 +29,7 @@ pub fn on_another_machine() -> Result<String, String> {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
     // A run that is open in the middle.
-    let mut owner = Command::new(RECOVER);
-    owner.arg("--config").arg(sandbox.config()).args(GO).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut owner = owner.spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(900));
-    owner.kill().unwrap();
-    owner.wait().unwrap();
+    crate::crowd::killed_midway(&sandbox)?;
     let copied = Command::new("cp").arg("-a").arg(sandbox.state()).arg(home.path()).status().unwrap();
     assert!(copied.success());
 

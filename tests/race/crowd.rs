@@ -19,6 +19,22 @@ fn at_once(sandbox: &Sandbox, words: impl Fn(usize) -> Vec<&'static str>) -> Vec
     started.into_iter().map(|child| child.wait_with_output().unwrap()).collect()
 }
 
+/// A run that is open and whose owner is dead.
+pub fn killed_midway(sandbox: &Sandbox) -> Result<(), String> {
+    let mut owner = Command::new(RECOVER);
+    owner.arg("--config").arg(sandbox.config()).args(GO).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut owner = owner.spawn().unwrap();
+    let open = || !sandbox.recover(&["list", "--state", "open", "--output", "json"]).stdout.is_empty();
+    let begun = (0..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        open()
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    if begun && open() { Ok(()) } else { Err("there was no run to be killed in its middle".to_owned()) }
+}
+
 /// Every third follows the run that it finds.
 pub fn starts() -> Result<String, String> {
     let sandbox = Sandbox::up();
@@ -58,16 +74,7 @@ pub fn starts() -> Result<String, String> {
 pub fn resumes() -> Result<String, String> {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    let mut owner = Command::new(RECOVER);
-    owner.arg("--config").arg(sandbox.config()).args(GO).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut owner = owner.spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(700));
-    owner.kill().unwrap();
-    owner.wait().unwrap();
-    let open = sandbox.recover(&["list", "--state", "open", "--output", "json"]);
-    if open.stdout.is_empty() {
-        return Err("the run was over before it was killed".to_owned());
-    }
+    killed_midway(&sandbox)?;
     let outputs = at_once(&sandbox, |_| vec!["resume", "--all", "--output", "json"]);
     let mut finished = 0;
     for (number, output) in outputs.iter().enumerate() {

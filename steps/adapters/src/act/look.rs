@@ -122,7 +122,7 @@ impl Connector {
                 }
             }
         };
-        Ok(Witnessed { event, evidence: vec![evidence("status at validation", &told.text, &self.known())] })
+        Ok(Witnessed { event, evidence: vec![evidence("status at validation", &told.text, self.known())] })
     }
 
     /// What is missing to being online, in this life, with this identity on the storage.

@@ -141,9 +141,24 @@ pub(crate) fn parse(text: &str) -> Result<Config, (String, Option<String>)> {
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             format!("line {line}, column {column}: ")
         });
-        let message = e.message().to_owned();
-        (format!("{}{message}", place.unwrap_or_default()), meant(&message))
+        let hint = meant(e.message());
+        let message = without_value(e.message(), hint.is_some());
+        (format!("{}{message}", place.unwrap_or_default()), hint)
     })
+}
+
+/// The message without the value that does not fit: it may be a secret in the wrong key. What is nearly a right word is none.
+fn without_value(message: &str, nearly_right: bool) -> String {
+    for (before, after) in [("unknown variant `", "`, expected "), ("string \"", "\", expected ")] {
+        if let Some((head, rest)) = message.split_once(before)
+            && let Some((_, tail)) = rest.rsplit_once(after)
+            && !nearly_right
+        {
+            let end = &after[..1];
+            return format!("{head}{before}…{end}{}", &after[1..]) + tail;
+        }
+    }
+    message.to_owned()
 }
 
 /// From serde's "unknown field `x`, expected one of `a`, `b`": which of them is meant.
@@ -170,6 +185,16 @@ mod tests {
         let (message, hint) = parse("[policy]\nreprovison = \"ask\"\n").unwrap_err();
         assert!(message.starts_with("line 2, column 1: unknown field `reprovison`"), "{message}");
         assert_eq!(hint.as_deref(), Some("did you mean `reprovision`?"));
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_not_repeated_unless_it_is_nearly_right() {
+        let (message, _) = parse("[policy]\nreprovision = \"s3cr3t-`, expected \"\n").unwrap_err();
+        assert!(message.contains("unknown variant `…`, expected `ask` or `allow`"), "{message}");
+        let (message, _) = parse("[policy]\nreprovision = \"alow\"\n").unwrap_err();
+        assert!(message.contains("unknown variant `alow`"), "{message}");
+        let (message, _) = parse("target = \"s3cr3t \\\", expected \"\n").unwrap_err();
+        assert!(message.contains("string \"…\", expected ") && !message.contains("s3cr3t"), "{message}");
     }
 
     #[test]

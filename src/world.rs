@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use recover_adapters::Connector;
 use recover_adapters::config::ConnectorConfig;
-use recover_engine::{Act, FenceRaised, Performed, Probed, World};
+use recover_engine::{Act, FenceRaised, Performed, Probed, RunId, World};
 
 use crate::fault::{Code, Fault};
 
@@ -19,6 +19,13 @@ impl TargetWorld {
         let connector = Connector::with_secrets_in(config, secrets)
             .map_err(|e| Fault::caused(Code::BadConfig, "the target cannot be used", &e))?;
         Ok(Self { connector })
+    }
+}
+
+impl TargetWorld {
+    /// What a person wrote, without the secrets that are used here.
+    pub(crate) fn without_secrets(&self, run: Option<RunId>, text: &str) -> String {
+        self.connector.without_secrets(run, text)
     }
 }
 

@@ -18,8 +18,10 @@ use crate::owner::{result, socket};
 use crate::printer::Printer;
 use crate::store::{Opened, Store};
 
-/// How often a client looks for the lock or the socket while neither is to be had.
+/// How often a client looks for the lock or the socket while neither is to be had and nothing changes.
 const TRIES: u32 = 100;
+/// How often at most, though owners come and go: after a crash many commands take turns.
+const TURNS: u32 = 1_200;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// Has a request carried out, prints what is heard, and says how the process is to end.
@@ -29,13 +31,27 @@ pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Resu
         .build()
         .map_err(|e| Fault::caused(Code::NoResources, "the runtime cannot be started", &e))?;
     LocalSet::new().block_on(&runtime, async {
-        for _ in 0..TRIES {
+        let (mut silent, mut last_holder) = (0, 0);
+        for _ in 0..TURNS {
             match Store::open(state)? {
                 Opened::Own(store) => return own(*store, state, envelope, printer).await,
                 Opened::Held { holder } => match ask(state, &envelope, printer).await {
                     Heard::Last(exit) => return exit,
-                    Heard::OwnerDied => printer.talk("the owner of the state directory is gone; taking over"),
-                    Heard::NoSocket => tracing::debug!(holder, "the lock is held and no socket answers"),
+                    Heard::OwnerDied => {
+                        if silent > 0 || last_holder == 0 {
+                            printer.talk("the owner of the state directory is gone; taking over");
+                        }
+                        silent = 0;
+                        last_holder = holder;
+                    }
+                    Heard::NoSocket => {
+                        tracing::debug!(holder, "the lock is held and no socket answers");
+                        silent = if holder == last_holder { silent + 1 } else { 1 };
+                        last_holder = holder;
+                        if silent >= TRIES {
+                            break;
+                        }
+                    }
                 },
             }
             tokio::time::sleep(BETWEEN_TRIES).await;

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use recover_engine::{Admission, Choice, DriveError, JournalError, Owner, Run, RunId, Start, Unwilling, Wish, drive};
+use recover_engine::{
+    Admission, Choice, DriveError, JournalError, Json, Owner, Run, RunId, Start, Unwilling, Wish, drive,
+};
 use recover_scenarios::Registered;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
@@ -87,7 +89,7 @@ impl Office {
                 .hint("try again: whoever comes first becomes the owner"));
         }
         let actor = envelope.actor.json();
-        match envelope.ask.clone() {
+        match without_secrets(&envelope) {
             Ask::Start(start) => self.start(&envelope, *start, listener),
             Ask::Resume { run } => {
                 let id = self.find(&run)?;
@@ -334,6 +336,30 @@ impl Office {
             Err(DriveError::Run(error)) => Tell::fault(bug("the run cannot go on", &error)),
         }
     }
+}
+
+/// The request, its words without the secrets of its target: a reason is journaled, and people paste what they have at hand.
+fn without_secrets(envelope: &Envelope) -> Ask {
+    let mut ask = envelope.ask.clone();
+    let Some(Ok(world)) = envelope.target.as_ref().map(|target| target.world()) else { return ask };
+    let clean = |run: Option<&str>, text: &mut String| {
+        *text = world.without_secrets(run.and_then(|run| store::parse_run(run).ok()), text);
+    };
+    match &mut ask {
+        Ask::Start(start) => {
+            [&mut start.alert, &mut start.ticket].into_iter().flatten().for_each(|text| clean(None, text));
+            let mut params = start.params.as_str().to_owned();
+            clean(None, &mut params);
+            // Parameters that a secret was more than a text in are none of the scenario's: it refuses them.
+            start.params = Json::parse(params).unwrap_or_else(|_| Json::null());
+        }
+        Ask::Resume { .. } => {}
+        Ask::Answer { run, reason, .. }
+        | Ask::Cancel { run, reason }
+        | Ask::Resolve { run, reason, .. }
+        | Ask::Abandon { run, reason } => clean(Some(run), reason),
+    }
+    ask
 }
 
 /// What a request brings along for the run that it follows.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use recover_engine::{Act, Effect, Event, Evidence, FenceRaised, Performed, Probed, Seen, Told, World};
+use recover_engine::{Act, Effect, Event, Evidence, FenceRaised, Performed, Probed, RunId, Seen, Told, World};
 use recover_steps::{
     AwaitOnline, Capture, Detach, Mint, Observe, Pair, ProveDurable, ProveStopped, PutBack, Reattach, Restart,
     RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Validate, Withdraw,
@@ -11,7 +11,6 @@ use recover_steps::{
 
 use crate::authority::Http;
 use crate::config::{AuthorityConfig, ConfigError, ConnectorConfig, StorageConfig, WorkloadConfig};
-use crate::redact;
 use crate::secrets::SecretsDir;
 use crate::storage::Directory;
 use crate::trouble::{Trouble, code};
@@ -20,6 +19,7 @@ use crate::workload::Process;
 /// How long a fence may take: it may have to stop a stubborn workload.
 const FENCE_WITHIN: Duration = Duration::from_secs(60);
 const PROBE_WITHIN: Duration = Duration::from_secs(30);
+const GIVEN_AWAY: &str = "what came of it cannot be journaled: a secret is in it";
 
 /// One connector: its workload, its storage and its authority.
 #[derive(Debug)]
@@ -91,7 +91,30 @@ impl Connector {
     /// # Errors
     /// With a sentence that says why not.
     pub async fn reach_authority(&self) -> Result<(), String> {
-        self.authority.health().await.map_err(|f| redact::line(&f.text(), &[]))
+        self.authority.health().await.map_err(|f| self.authority.known().line(&f.text()))
+    }
+
+    /// What a person wrote, without the secrets that this connector uses.
+    #[must_use]
+    pub fn without_secrets(&self, run: Option<RunId>, text: &str) -> String {
+        if let Some(run) = run {
+            self.learn_of(run);
+        }
+        self.authority.known().hide(text)
+    }
+
+    /// What a process before this one kept for the run is a secret too.
+    fn learn(&self, act: &Act) {
+        self.learn_of(act.run);
+    }
+
+    fn learn_of(&self, run: RunId) {
+        let known = self.authority.known();
+        self.secrets.kept(&run.to_string()).iter().for_each(|sealed| known.note(&sealed.secret));
+    }
+
+    fn gives_away(&self, seen: &Seen) -> bool {
+        self.authority.known().holds(seen.told.data.as_str())
     }
 
     async fn dispatch(&self, act: &Act) -> Result<Seen, Trouble> {
@@ -141,11 +164,13 @@ impl Connector {
 
 impl World for Connector {
     async fn perform(&self, act: &Act) -> Performed {
+        self.learn(act);
         let limit = Duration::from_millis(act.doing.timeout_ms);
         tracing::debug!(run = %act.run, step = act.doing.step, attempt = act.attempt, "perform");
         match tokio::time::timeout(limit, Box::pin(self.dispatch(act))).await {
+            Ok(Ok(seen)) if self.gives_away(&seen) => Performed::Unknown { why: GIVEN_AWAY.to_owned() },
             Ok(Ok(seen)) => Performed::Happened(seen),
-            Ok(Err(trouble)) => trouble.into(),
+            Ok(Err(trouble)) => trouble.performed(self.authority.known()),
             Err(_) => {
                 Performed::Unknown { why: format!("{} did not end within {} ms", act.doing.step, act.doing.timeout_ms) }
             }
@@ -153,17 +178,20 @@ impl World for Connector {
     }
 
     async fn fence(&self, act: &Act) -> FenceRaised {
+        self.learn(act);
         match tokio::time::timeout(FENCE_WITHIN, Box::pin(self.raise(act))).await {
             Ok(Ok(how)) => FenceRaised::Up(how),
-            Ok(Err(trouble)) => FenceRaised::Failed(redact::line(trouble.text(), &[])),
+            Ok(Err(trouble)) => FenceRaised::Failed(self.authority.known().line(trouble.text())),
             Err(_) => FenceRaised::Failed("it took too long".into()),
         }
     }
 
     async fn probe(&self, act: &Act) -> Probed {
+        self.learn(act);
         match tokio::time::timeout(PROBE_WITHIN, Box::pin(self.ask(act))).await {
+            Ok(Ok(Probed::Happened(seen))) if self.gives_away(&seen) => Probed::Unknown(GIVEN_AWAY.to_owned()),
             Ok(Ok(probed)) => probed,
-            Ok(Err(trouble)) => Probed::Unknown(redact::line(trouble.text(), &[])),
+            Ok(Err(trouble)) => Probed::Unknown(self.authority.known().line(trouble.text())),
             Err(_) => Probed::Unknown("it took too long".into()),
         }
     }

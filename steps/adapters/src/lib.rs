@@ -9,6 +9,7 @@ mod connector;
 #[cfg(test)]
 mod fake;
 mod files;
+mod known;
 mod redact;
 mod secrets;
 mod span;

@@ -1,6 +1,6 @@
 //! Texts from the outside made fit for the journal: secrets taken out, control characters made visible.
 
-const GONE: &str = "«redacted»";
+pub(crate) const GONE: &str = "«redacted»";
 
 /// Words that name a secret when a `:` or `=` and a value follow them.
 const NAMES: [&str; 12] = [
@@ -19,30 +19,19 @@ const NAMES: [&str; 12] = [
 ];
 
 /// A text of several lines.
-pub(crate) fn text(raw: &str, known: &[&str]) -> String {
-    visible(&hidden(raw, known), true)
+pub(crate) fn text(raw: &str) -> String {
+    visible(&blobs(&named(&pem(raw))), true)
 }
 
 /// A sentence: one line, not longer than anyone will read.
-pub(crate) fn line(raw: &str, known: &[&str]) -> String {
-    let mut line = visible(&hidden(raw, known), false);
+pub(crate) fn line(raw: &str) -> String {
+    let mut line = visible(&blobs(&named(&pem(raw))), false);
     if line.len() > 2_000 {
         let end = (0..=2_000).rev().find(|i| line.is_char_boundary(*i)).unwrap_or_default();
         line.truncate(end);
         line.push('…');
     }
     line
-}
-
-fn hidden(raw: &str, known: &[&str]) -> String {
-    let mut text = raw.to_owned();
-    for secret in known {
-        // A shorter one is no secret of anybody's and would eat the text.
-        if secret.len() >= 6 && text.contains(secret) {
-            text = text.replace(secret, GONE);
-        }
-    }
-    blobs(&named(&pem(&text)))
 }
 
 /// Private keys in PEM armour, also one whose end was cut off.
@@ -193,9 +182,8 @@ mod tests {
             ("-----BEGIN PRIVATE KEY-----\nMHcC cut", "MHcC"),
             ("saw Zx81kkQw77PmA0sjd73hdkQpL1mzXy20 there", "Zx81kkQw77"),
             ("used rst_9f86d081884c7d659a2feaa0c55ad015a3bf now", "rst_9f86"),
-            ("it is known-value-1 here", "known-value-1"),
         ] {
-            let clean = text(raw, &["known-value-1"]);
+            let clean = text(raw);
             assert!(!clean.contains(secret), "{clean}");
             assert!(clean.contains(GONE), "{clean}");
         }
@@ -212,7 +200,7 @@ mod tests {
             "the bearer of this",
             "ünïcödé tökens: keep",
         ] {
-            let kept = text(raw, &[]);
+            let kept = text(raw);
             if raw.contains("tökens") {
                 assert!(kept.contains("ünïcödé"));
             } else {
@@ -223,9 +211,9 @@ mod tests {
 
     #[test]
     fn nothing_can_move_the_cursor_or_hide() {
-        let clean = text("a\u{1b}[2Jb\r\n\tc\u{202e}d\u{9b}e\0", &[]);
+        let clean = text("a\u{1b}[2Jb\r\n\tc\u{202e}d\u{9b}e\0");
         assert_eq!(clean, "a\\u{1b}[2Jb\\u{d}\n\tc\\u{202e}d\\u{9b}e\\u{0}");
-        assert_eq!(line("a\nb", &[]), "a\\u{a}b");
-        assert!(line(&"é".repeat(5_000), &[]).len() < 2_100);
+        assert_eq!(line("a\nb"), "a\\u{a}b");
+        assert!(line(&"é".repeat(5_000)).len() < 2_100);
     }
 }

@@ -66,6 +66,18 @@ impl SecretsDir {
         Ok(None)
     }
 
+    /// Everything that is kept for a run and can be read.
+    pub(crate) fn kept(&self, run: &str) -> Vec<Sealed> {
+        let mut kept = Vec::new();
+        for folder in self.existing(run).into_iter().flatten() {
+            for entry in rustix::fs::Dir::read_from(&folder.folder).into_iter().flatten().flatten() {
+                let label = entry.file_name().to_str().ok().and_then(|name| name.strip_suffix(".json"));
+                kept.extend(label.and_then(|label| folder.read(label).ok().flatten()));
+            }
+        }
+        kept
+    }
+
     /// Removes what is kept under the label, wherever it is.
     pub(crate) fn remove(&self, run: &str, label: &str) -> Result<(), Trouble> {
         self.existing(run)?.iter().try_for_each(|f| f.remove(label).map_err(|e| unreadable(&f.path, &e)))

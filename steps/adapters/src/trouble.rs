@@ -2,7 +2,7 @@
 
 use recover_engine::{Performed, Reason};
 
-use crate::redact;
+use crate::known::Known;
 
 /// Why something was not done, or not surely.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,17 +60,13 @@ impl Trouble {
     pub(crate) fn midway(self) -> Self {
         Self::Unknown(self.text().to_owned())
     }
-}
 
-impl From<Trouble> for Performed {
     /// Everything that leaves the adapters as a sentence goes through the redaction, whoever wrote it.
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Refused(reason) => {
-                Self::Refused(Reason { code: reason.code, text: redact::line(&reason.text, &[]) })
-            }
-            Trouble::Retry { why, after_ms } => Self::Retry { why: redact::line(&why, &[]), after_ms },
-            Trouble::Unknown(why) => Self::Unknown { why: redact::line(&why, &[]) },
+    pub(crate) fn performed(self, known: &Known) -> Performed {
+        match self {
+            Self::Refused(reason) => Performed::Refused(Reason { code: reason.code, text: known.line(&reason.text) }),
+            Self::Retry { why, after_ms } => Performed::Retry { why: known.line(&why), after_ms },
+            Self::Unknown(why) => Performed::Unknown { why: known.line(&why) },
         }
     }
 }

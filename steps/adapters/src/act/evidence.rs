@@ -5,12 +5,12 @@ use std::path::Path;
 use recover_engine::{Act, Digest, Evidence};
 use recover_steps::Captured;
 use rustix::fs::{Mode, OFlags};
-use secrecy::{ExposeSecret, SecretString};
 
 use crate::authority::Failure;
 use crate::connector::{Connector, Witnessed};
+use crate::known::Known;
 use crate::trouble::Trouble;
-use crate::{files, redact, time};
+use crate::{files, time};
 
 /// What is kept of one text, in bytes. A hundred pages of audit entries fit; what a chatty authority says beyond that would
 /// fill the disk that the journal lives on. The end is kept: it tells what came last.
@@ -19,9 +19,8 @@ const TEXT_MOST: usize = 1 << 20;
 const LOG_TAIL: u64 = 64 * 1024;
 
 /// A captured text, redacted. Whoever journals it puts a long one into a file.
-pub(super) fn evidence(name: &str, raw: &str, known: &[SecretString]) -> Evidence {
-    let known: Vec<&str> = known.iter().map(ExposeSecret::expose_secret).collect();
-    let mut text = redact::text(raw, &known);
+pub(super) fn evidence(name: &str, raw: &str, known: &Known) -> Evidence {
+    let mut text = known.text(raw);
     let mut cut = None;
     if text.len() > TEXT_MOST {
         cut = Some(text.len() as u64);
@@ -33,8 +32,8 @@ pub(super) fn evidence(name: &str, raw: &str, known: &[SecretString]) -> Evidenc
 
 impl Connector {
     /// The secrets that we know of and that no captured text may hold.
-    pub(super) fn known(&self) -> Vec<SecretString> {
-        self.authority.credential().into_iter().collect()
+    pub(super) fn known(&self) -> &Known {
+        self.authority.known()
     }
 
     pub(crate) async fn capture(&self, act: &Act) -> Result<Witnessed<Captured>, Trouble> {
@@ -42,19 +41,19 @@ impl Connector {
         let told = self.authority.status().await.map_err(Failure::asking)?;
         let since = time::format(act.run.begun_at());
         let events = self.authority.audit(&since).await.map_err(Failure::asking)?;
-        let mut all = vec![evidence("status after", &told.text, &known)];
+        let mut all = vec![evidence("status after", &told.text, known)];
         let mut texts = events.len();
         let mut lines = Vec::new();
         for event in &events {
             lines.push(serde_json::to_string(event).map_err(|e| Trouble::retry(e.to_string()))?);
         }
-        all.push(evidence("audit entries", &lines.join("\n"), &known));
+        all.push(evidence("audit entries", &lines.join("\n"), known));
         match log_lines(self.workload.log()) {
             Ok(found) => {
                 texts += found.len();
-                all.push(evidence("log lines", &found.join("\n"), &known));
+                all.push(evidence("log lines", &found.join("\n"), known));
             }
-            Err(why) => all.push(evidence("log lines", &format!("the log could not be read: {why}"), &known)),
+            Err(why) => all.push(evidence("log lines", &format!("the log could not be read: {why}"), known)),
         }
         let texts = u32::try_from(texts).unwrap_or(u32::MAX);
         Ok(Witnessed { event: Captured::Captured { status: told.status.status, texts }, evidence: all })
@@ -97,13 +96,14 @@ mod tests {
 
     #[test]
     fn a_long_text_is_kept_from_its_end_and_its_digest_is_of_what_is_kept() {
-        let kept = evidence("n", &"é\n".repeat(400_000), &[]);
+        let kept = evidence("n", &"é\n".repeat(400_000), &Known::default());
         let text = kept.text.unwrap();
         assert!(text.len() <= TEXT_MOST && text.len() > TEXT_MOST - 4);
         assert_eq!((kept.sha256, kept.cut), (Digest::of(text.as_bytes()), Some(1_200_000)));
-        let whole = evidence("n", &"é\n".repeat(10_000), &[]);
+        let whole = evidence("n", &"é\n".repeat(10_000), &Known::default());
         assert_eq!((whole.text.map(|t| t.len()), whole.cut), (Some(30_000), None));
-        let known = [SecretString::from("s3cr3t")];
+        let known = Known::default();
+        known.note(&secrecy::SecretString::from("s3cr3t"));
         assert!(!evidence("n", "it is s3cr3t", &known).text.unwrap().contains("s3cr3t"));
     }
 

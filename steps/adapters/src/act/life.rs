@@ -19,10 +19,7 @@ impl Connector {
 
     pub(crate) async fn prove_stopped(&self) -> Result<Proven, Trouble> {
         let lock = self.workload.lock().await?;
-        Ok(self
-            .workload
-            .traces(&lock)?
-            .map_or(Proven::Stopped, |what| Proven::Running { what: redact::line(&what, &[]) }))
+        Ok(self.workload.traces(&lock)?.map_or(Proven::Stopped, |what| Proven::Running { what: redact::line(&what) }))
     }
 
     pub(crate) async fn start(&self) -> Result<Started, Trouble> {
@@ -37,7 +34,7 @@ impl Connector {
 
     pub(crate) fn search(&self, step: &Search) -> Result<Searched, Trouble> {
         Ok(match self.storage.search(&step.epoch) {
-            Searched::Unreadable { path, why } => Searched::Unreadable { path, why: redact::line(&why, &[]) },
+            Searched::Unreadable { path, why } => Searched::Unreadable { path, why: redact::line(&why) },
             found @ (Searched::Found { .. } | Searched::Gone { .. }) => found,
         })
     }

@@ -56,7 +56,7 @@ impl Connector {
                     event
                 }
             };
-            return Ok(Witnessed { event, evidence: vec![evidence("status before", &told.text, &self.known())] });
+            return Ok(Witnessed { event, evidence: vec![evidence("status before", &told.text, self.known())] });
         }
     }
 
@@ -100,7 +100,7 @@ impl Connector {
                 shown
             };
             if since.is_none() && begun.elapsed() >= within {
-                return Ok(Awaited::NotOnline { status: redact::line(&last, &[]) });
+                return Ok(Awaited::NotOnline { status: self.known().line(&last) });
             }
             poll.pause().await;
         }
@@ -108,7 +108,7 @@ impl Connector {
 
     pub(crate) async fn validate(&self, step: &Validate) -> Result<Witnessed<Validated>, Trouble> {
         let told = self.authority.status().await.map_err(Failure::asking)?;
-        let invalid = |why: String| Validated::Invalid { why: redact::line(&why, &[]) };
+        let invalid = |why: String| Validated::Invalid { why: self.known().line(&why) };
         let event = if let Some(why) = self.missing(&told.status, &step.serial, Some(&step.instance))? {
             invalid(why)
         } else if self.workload.token_file().symlink_metadata().is_ok() {
@@ -122,7 +122,7 @@ impl Connector {
                 }
             }
         };
-        Ok(Witnessed { event, evidence: vec![evidence("status at validation", &told.text, &self.known())] })
+        Ok(Witnessed { event, evidence: vec![evidence("status at validation", &told.text, self.known())] })
     }
 
     /// What is missing to being online, in this life, with this identity on the storage.
@@ -179,7 +179,7 @@ fn agree(status: &Status, identity: &Identity) -> Option<String> {
 
 fn judge(status: &Status, on_disk: Looked, stale: bool) -> Observed {
     let said = status.status.clone();
-    let unclear = |why: String| Observed::Unclear { why: redact::line(&why, &[]) };
+    let unclear = |why: String| Observed::Unclear { why: redact::line(&why) };
     let Some(epoch) = status.serial() else {
         return if status.paired_before {
             unclear("the authority says that it paired before and names no identity".into())

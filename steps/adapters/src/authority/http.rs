@@ -1,6 +1,5 @@
 //! The authority's requests, one method each. What it has no method for cannot be asked of it.
 
-use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -8,6 +7,7 @@ use super::failure::Failure;
 use super::model::{Audit, AuditEvent, Fresh, Revoked, Secret, Status, Token, Tokens};
 use super::transport::{Answer, Call, Transport};
 use crate::config::HttpConfig;
+use crate::known::Known;
 
 const PAGES_MOST: usize = 100;
 
@@ -49,6 +49,7 @@ impl Http {
         let status: Status = parse(&answer, 200)?;
         let named: Named = parse(&answer, 200)?;
         status.check(self.transport.agent(), named.agent.as_deref()).map_err(garbled)?;
+        self.named([status.serial(), status.identity.as_ref().and_then(|i| i.fingerprint.as_deref())])?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         Ok(Told { status, text })
     }
@@ -75,6 +76,8 @@ impl Http {
         let Secret { secret } = parse(&answer, 201)?;
         let fresh = Fresh { token: parse(&answer, 201)?, secret };
         fresh.check(label).map_err(garbled)?;
+        self.transport.known().note(&fresh.secret);
+        self.named([Some(fresh.token.accessor.as_str())])?;
         Ok(fresh)
     }
 
@@ -121,6 +124,7 @@ impl Http {
             let answer = self.transport.send(Call::get(self.path("/tokens"), query)).await?;
             let page: Tokens = parse(&answer, 200)?;
             page.tokens.iter().try_for_each(Token::check).map_err(garbled)?;
+            self.named(page.tokens.iter().flat_map(|t| [Some(t.accessor.as_str()), t.paired_serial.as_deref()]))?;
             tokens.extend(page.tokens);
             match page.next {
                 None => return Ok(tokens),
@@ -133,9 +137,18 @@ impl Http {
         Err(garbled("its list of tokens does not end within 100 pages"))
     }
 
-    /// The credential, so that it can be taken out of what is captured.
-    pub(crate) fn credential(&self) -> Option<SecretString> {
-        self.transport.credential()
+    /// The secrets that were seen, to be taken out of what is captured.
+    pub(crate) fn known(&self) -> &Known {
+        self.transport.known()
+    }
+
+    /// A word that will be journaled as a name must not be a secret that was repeated in its place.
+    fn named<'a>(&self, words: impl IntoIterator<Item = Option<&'a str>>) -> Result<(), Failure> {
+        let known = self.known();
+        if words.into_iter().flatten().any(|word| known.holds(word)) {
+            return Err(garbled("it repeats a secret where a name belongs"));
+        }
+        Ok(())
     }
 
     fn path(&self, rest: &str) -> String {

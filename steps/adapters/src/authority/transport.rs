@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode};
-use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::credential::{Credential, bearer};
@@ -14,7 +13,7 @@ use super::failure::Failure;
 use super::model::Refusal;
 use super::origin::Origin;
 use crate::config::HttpConfig;
-use crate::redact;
+use crate::known::Known;
 
 const BODY_MOST: usize = 1 << 20;
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -28,6 +27,7 @@ pub(super) struct Transport {
     agent: String,
     org: Option<HeaderValue>,
     credential: Credential,
+    known: Known,
 }
 
 /// A request that may be made.
@@ -86,6 +86,7 @@ impl Transport {
             agent: config.agent,
             org,
             credential: Credential::new(config.credential),
+            known: Known::default(),
         })
     }
 
@@ -93,8 +94,12 @@ impl Transport {
         &self.agent
     }
 
-    pub(super) fn credential(&self) -> Option<SecretString> {
-        self.credential.read().ok()
+    /// The secrets that were seen, the credential among them as it is now.
+    pub(super) fn known(&self) -> &Known {
+        if let Ok(credential) = self.credential.read() {
+            self.known.note(&credential);
+        }
+        &self.known
     }
 
     /// Makes the request once, and gives the answer if it is one of success.
@@ -113,6 +118,7 @@ impl Transport {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if call.path != "/healthz" {
             let secret = self.credential.read().map_err(Failure::NotSent)?;
+            self.known.note(&secret);
             headers.insert(AUTHORIZATION, bearer(&secret).map_err(Failure::NotSent)?);
             if let Some(org) = &self.org {
                 headers.insert("x-active-org-id", org.clone());
@@ -130,35 +136,64 @@ impl Transport {
         let status = response.status();
         if status.is_redirection() {
             let to = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or("nowhere");
-            return Err(Failure::Redirected { status: status.as_u16(), to: redact::line(to, &[]) });
+            return Err(Failure::Redirected { status: status.as_u16(), to: self.known.line(to) });
         }
         let after_ms = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
         // The length that is announced only decides how early we give up.
         if response.content_length().is_some_and(|n| n > BODY_MOST as u64) {
-            return Err(failed(status, after_ms, None, "the body is longer than 1 MiB"));
+            return Err(self.failed(status, after_ms, None, "the body is longer than 1 MiB"));
         }
         let mut body = Zeroizing::new(Vec::with_capacity(8_192));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_MOST => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return Err(failed(status, after_ms, None, "the body is longer than 1 MiB")),
+                Ok(Some(_)) => return Err(self.failed(status, after_ms, None, "the body is longer than 1 MiB")),
                 Ok(None) => break,
-                Err(e) => return Err(failed(status, after_ms, None, &chain(&e.without_url()))),
+                Err(e) => return Err(self.failed(status, after_ms, None, &self.known.line(&chain(&e.without_url())))),
             }
         }
         if status.is_success() {
             return Ok(Answer { status: status.as_u16(), body });
         }
-        Err(failed(status, after_ms, Refusal::parse(&body), "the body is not an error of the contract"))
+        Err(self.failed(status, after_ms, Refusal::parse(&body), "the body is not an error of the contract"))
     }
 
     /// Only a failure of connecting surely came before the sending.
     fn unsent_or_lost(&self, error: &reqwest::Error) -> Failure {
-        let why = format!("{}: {}", self.origin, chain(error));
+        let why = format!("{}: {}", self.origin, self.known.line(&chain(error)));
         if is_untrusted(error) {
             return Failure::Untrusted(why);
         }
         if error.is_connect() || error.is_builder() { Failure::NotSent(why) } else { Failure::Lost(why) }
+    }
+
+    /// What an answer other than success means.
+    fn failed(&self, status: StatusCode, after_ms: Option<u64>, refusal: Option<Refusal>, without: &str) -> Failure {
+        let number = status.as_u16();
+        let said = refusal.as_ref().map(|r| self.known.line(&format!("{}: {}", r.error, r.message)));
+        match number {
+            429 => Failure::Throttled { after_ms },
+            408 => Failure::Lost("the request took the authority too long to read (408)".into()),
+            400..=499 => {
+                let hint = match number {
+                    401 => "check the credential and whether it has expired".to_owned(),
+                    403 => "the credential does not have the permission".to_owned(),
+                    404 if refusal.as_ref().is_some_and(|r| r.error == "AGENT_UNKNOWN") => {
+                        "it does not know this connector; check `agent` and `org`".to_owned()
+                    }
+                    404 => "there is nothing at this path; check `base`".to_owned(),
+                    _ => {
+                        refusal.as_ref().map_or_else(|| "it gave no reason".to_owned(), |r| self.known.line(&r.message))
+                    }
+                };
+                Failure::Denied { status: number, code: refusal.map(|r| self.known.hide(&r.error)), hint }
+            }
+            500..=599 => match said {
+                Some(said) => Failure::Unavailable(format!("{number} {said}")),
+                None => Failure::Lost(format!("{number}, and {without}")),
+            },
+            _ => Failure::Lost(format!("{number}, and {without}")),
+        }
     }
 }
 
@@ -175,33 +210,6 @@ fn is_untrusted(error: &reqwest::Error) -> bool {
         cause = inner.map(|inner| inner as &dyn std::error::Error).or_else(|| error.source());
     }
     false
-}
-
-/// What an answer other than success means.
-fn failed(status: StatusCode, after_ms: Option<u64>, refusal: Option<Refusal>, without: &str) -> Failure {
-    let number = status.as_u16();
-    let said = refusal.as_ref().map(|r| redact::line(&format!("{}: {}", r.error, r.message), &[]));
-    match number {
-        429 => Failure::Throttled { after_ms },
-        408 => Failure::Lost("the request took the authority too long to read (408)".into()),
-        400..=499 => {
-            let hint = match number {
-                401 => "check the credential and whether it has expired".to_owned(),
-                403 => "the credential does not have the permission".to_owned(),
-                404 if refusal.as_ref().is_some_and(|r| r.error == "AGENT_UNKNOWN") => {
-                    "it does not know this connector; check `agent` and `org`".to_owned()
-                }
-                404 => "there is nothing at this path; check `base`".to_owned(),
-                _ => refusal.as_ref().map_or_else(|| "it gave no reason".to_owned(), |r| redact::line(&r.message, &[])),
-            };
-            Failure::Denied { status: number, code: refusal.map(|r| r.error), hint }
-        }
-        500..=599 => match said {
-            Some(said) => Failure::Unavailable(format!("{number} {said}")),
-            None => Failure::Lost(format!("{number}, and {without}")),
-        },
-        _ => Failure::Lost(format!("{number}, and {without}")),
-    }
 }
 
 /// The requests that may be made at all. Below the methods, so that none of them can be made to send another.
@@ -244,7 +252,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    redact::line(&text, &[])
+    text
 }
 
 #[cfg(test)]

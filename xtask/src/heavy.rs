@@ -66,6 +66,26 @@ segments. Each is damage or a torn tail that is tolerated, and never a silent ch
         binary: false,
     },
     Heavy {
+        name: "canary",
+        title: "secrets in every place where one can turn up, looked for in every place where none may",
+        text: "\
+Puts canaries in the place of every secret, lets the authority repeat them wherever it can, kills runs on the way, and looks for
+them in eight encodings in state, outputs, logs, arguments and environments of every process. Some checks need root.",
+        package: "recover",
+        targets: &["canary"],
+        binary: true,
+    },
+    Heavy {
+        name: "race",
+        title: "a hundred commands at once, cloned state, clocks that are wrong",
+        text: "\
+Starts a hundred commands on one target at once, and resumes after a kill; copies a state directory to another machine; runs with
+clocks in 1970, in 2100, and jumping. Some checks need root or a C compiler.",
+        package: "recover",
+        targets: &["race"],
+        binary: true,
+    },
+    Heavy {
         name: "badinput",
         title: "a table of named bad inputs, each with the code that it must have",
         text: "\

@@ -1,6 +1,6 @@
 //! The journal of a state directory, as its owner has it: the lock, the machine, the log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use recover_engine::{Consumed, Entry, Journal, JournalError, Key, Kind, Latch, OpenRun, Receipt, RunId};
 use serde_json::json;
@@ -70,7 +70,7 @@ impl FileJournal {
     fn start(dir: StateDir, owned: Owned, options: Options) -> Result<Self, OpenError> {
         let log = CommitLog::open(dir.storage(), options)?;
         // Without an index everything works, a little slower.
-        let index = Index::start(dir.path(), log.reader(), log.progress()).ok();
+        let index = Index::start(&dir.anchored(), log.reader(), log.progress()).ok();
         Ok(Self { index, log, dir, _owned: owned })
     }
 
@@ -95,6 +95,12 @@ impl FileJournal {
         let own = self.log.with_ledger(recover_engine::Ledger::own);
         let entry = OwnRecords::after(own, author).next(kind, latch, key, payload)?;
         self.log.append_blocking(vec![entry])
+    }
+
+    /// See [`StateDir::anchored`].
+    #[must_use]
+    pub fn anchored(&self) -> PathBuf {
+        self.dir.anchored()
     }
 
     /// The log.

@@ -95,6 +95,15 @@ impl StateDir {
         &self.path
     }
 
+    /// The directory that was judged, as a path for what only takes paths: it leads there whatever has the name by now, for as
+    /// long as the directory's files are held. Without /proc it is the name.
+    #[must_use]
+    pub fn anchored(&self) -> PathBuf {
+        use std::os::fd::AsRawFd as _;
+        let anchored = PathBuf::from(format!("/proc/self/fd/{}", self.storage.root().as_raw_fd()));
+        if anchored.is_dir() { anchored } else { self.path.clone() }
+    }
+
     /// Its files.
     #[must_use]
     pub fn storage(&self) -> Arc<dyn Storage> {

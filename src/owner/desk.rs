@@ -34,7 +34,7 @@ pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Resu
         let (mut silent, mut last_holder) = (0, 0);
         for _ in 0..TURNS {
             match Store::open(state)? {
-                Opened::Own(store) => return own(*store, state, envelope, printer).await,
+                Opened::Own(store) => return own(*store, envelope, printer).await,
                 Opened::Held { holder } => match ask(state, &envelope, printer).await {
                     Heard::Last(exit) => return exit,
                     Heard::OwnerDied => {
@@ -61,11 +61,13 @@ pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Resu
 }
 
 /// As the owner: carries the request out, serves others, and stays until the last run has stopped.
-async fn own(store: Store, state: &Path, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
+async fn own(store: Store, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
     let actor = envelope.actor.json();
+    // Bound in the directory that was judged, and not in what has its name by now. The office holds it open.
+    let anchored = store.journal().anchored();
     let office = Office::new(store)?;
-    let listener =
-        socket::bind(state).map_err(|e| Fault::caused(Code::Unreadable, "the owner's socket cannot be made", &e))?;
+    let listener = socket::bind(&anchored)
+        .map_err(|e| Fault::caused(Code::Unreadable, "the owner's socket cannot be made", &e))?;
     tokio::task::spawn_local(socket::serve(Rc::clone(&office), listener));
     let (sender, mut heard) = mpsc::unbounded_channel();
     let first = Rc::clone(&office);

@@ -12,7 +12,7 @@ use crate::line;
 use crate::owner::result;
 use crate::place::Place;
 use crate::printer::Printer;
-use crate::records::{Found, Records};
+use crate::records::{Found, Listed, Records};
 use crate::store::parse_run;
 
 fn records(global: &Global) -> Result<Records, Fault> {
@@ -65,7 +65,11 @@ pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Re
     let live = records.owner_lives();
     let (positions, exit) = match run {
         Some(run) => (vec![Ok(records.position(parse_run(run)?)?)], Exit::Done),
-        None => whole(records.open_positions()?, printer)?,
+        None => {
+            let found = records.open_positions()?;
+            let nothing = found.1.is_some() && records.listing()?.0.is_empty();
+            whole(found, nothing, printer)?
+        }
     };
     if positions.is_empty() && exit == Exit::Done {
         printer.talk("nothing is open");
@@ -83,11 +87,11 @@ pub(super) fn status(global: &Global, run: Option<&str>, printer: Printer) -> Re
     Ok(exit)
 }
 
-/// What was found. Where the log is damaged it may not be all: that is said aloud, and is the command's exit code.
-/// Nothing at all of what a later build wrote is an error.
-fn whole<T>((found, damage): Found<T>, printer: Printer) -> Result<(Vec<T>, Exit), Fault> {
+/// What was found. Where the log is damaged it may not be all: that is said aloud, and is the command's exit code. If there
+/// is `nothing` to be read at all, it is an error.
+fn whole<T>((found, damage): Found<T>, nothing: bool, printer: Printer) -> Result<(Vec<T>, Exit), Fault> {
     let Some(fault) = damage else { return Ok((found, Exit::Done)) };
-    if found.is_empty() && fault.code == Code::TooNew {
+    if nothing {
         return Err(fault);
     }
     printer.talk(&format!(
@@ -98,9 +102,16 @@ fn whole<T>((found, damage): Found<T>, printer: Printer) -> Result<(Vec<T>, Exit
     Ok((found, fault.code.exit()))
 }
 
+/// Every run that can be read.
+fn listed(records: &Records, printer: Printer) -> Result<(Vec<Listed>, Exit), Fault> {
+    let found = records.listing()?;
+    let nothing = found.0.is_empty();
+    whole(found, nothing, printer)
+}
+
 pub(super) fn list(global: &Global, state: Option<&str>, printer: Printer) -> Result<Exit, Fault> {
     let records = records(global)?;
-    let (runs, exit) = whole(records.listing()?, printer)?;
+    let (runs, exit) = listed(&records, printer)?;
     for run in runs {
         let word = if run.open { "open" } else { "closed" };
         if state.is_some_and(|wanted| wanted != word) {
@@ -123,7 +134,7 @@ pub(super) fn events(global: &Global, run: Option<&str>, printer: Printer) -> Re
     let (ids, exit) = match run {
         Some(run) => (vec![parse_run(run)?], Exit::Done),
         None => {
-            let (runs, exit) = whole(records.listing()?, printer)?;
+            let (runs, exit) = listed(&records, printer)?;
             (runs.into_iter().map(|run| run.id).collect(), exit)
         }
     };

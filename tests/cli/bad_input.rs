@@ -74,7 +74,7 @@ fn configurations_that_cannot_be_used_name_line_and_key() {
         ("[policy]\nreprovison = \"ask\"\n", "did you mean `reprovision`?"),
         ("[policy]\nreprovision = \"maybe\"\n", "line 2"),
         ("[target.a]\nkind = \"connector\"\n", "missing field"),
-        ("[target.a]\nkind = \"toaster\"\n", "toaster"),
+        ("[target.a]\nkind = \"toaster\"\n", "unknown variant `…`, expected `connector`"),
         ("stat_dir = \"/x\"\n", "did you mean `state_dir`?"),
         ("state_dir = 7\n", "line 1, column 13"),
     ];

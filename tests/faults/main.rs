@@ -39,7 +39,11 @@ fn main() -> ExitCode {
     }
     let full = std::env::var("RECOVER_LANE").is_ok_and(|lane| lane == "full");
     let begun = Instant::now();
-    let plan = plan::of(&strace::calls_of_a_run(&sandbox::Sandbox::up()), full);
+    let mut plan = plan::of(&strace::calls_of_a_run(&sandbox::Sandbox::up()), full);
+    // Part of an injection as it is printed, to look at some alone.
+    if let Ok(only) = std::env::var("RECOVER_FAULTS_ONLY") {
+        plan.retain(|injection| injection.to_string().contains(&only));
+    }
     let next = AtomicUsize::new(0);
     let problems = Mutex::new(Vec::new());
     let (met, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -63,7 +67,7 @@ fn main() -> ExitCode {
     let kills = plan.iter().filter(|injection| injection.is_kill()).count();
     let count = |word: &str| problems.iter().filter(|problem| problem.starts_with(word)).count();
     println!(
-        "faults: {} injections, {kills} of them kills; {} changed how the command ended, {} led to a question that a retry \
+        "faults: {} injections, {kills} of them kills; {} changed how the command ended, {} led to a question that was \
          answered; {} lost, {} duplicate, {} effects \
          without a durable intent, {} other problems; {} s",
         plan.len(),

@@ -70,7 +70,7 @@ fn finish(sandbox: &Sandbox, report: &mut Report) {
         last = text(&resumed);
         if resumed.status.code() == Some(OPERATOR_NEEDED) {
             report.asked = true;
-            retry(sandbox);
+            answer(sandbox);
         }
         if !resumed.status.success() {
             continue;
@@ -90,8 +90,9 @@ fn finish(sandbox: &Sandbox, report: &mut Report) {
 /// The exit code that says that a person must answer.
 const OPERATOR_NEEDED: i32 = 4;
 
-/// What an operator does who reads the question after the fault is gone.
-fn retry(sandbox: &Sandbox) {
+/// What an operator does who reads the question after the fault is gone: tries again where that is a choice, and else says no,
+/// so that the run ends as found and another one can begin.
+fn answer(sandbox: &Sandbox) {
     let status = sandbox.recover(&["status", "--output", "json"]);
     for line in String::from_utf8_lossy(&status.stdout).lines() {
         let Ok(line) = serde_json::from_str::<Value>(line) else { continue };

@@ -1,6 +1,6 @@
 //! Reads a log without its lock: while a writer is active, on a read-only copy, on a full disk. Writes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -199,7 +199,15 @@ impl Reader {
     pub fn open_runs(&self) -> Result<OpenRuns, ReadError> {
         let survey = Survey::of(&*self.storage)?;
         let (summaries, damage) = self.summaries(&survey)?;
-        let open: Vec<RunId> = overviews(&summaries).iter().filter(|run| run.open).map(|run| run.run).collect();
+        // A closed run has no later part, so what is left is open.
+        let mut open = BTreeSet::new();
+        for part in summaries.iter().flat_map(|summary| &summary.runs).filter(|part| part.run != RunId::JOURNAL) {
+            if part.closes {
+                open.remove(&part.run)
+            } else {
+                open.insert(part.run)
+            };
+        }
         let sound = damage.is_empty() && survey.segments.iter().all(Segment::is_sound);
         let (mut runs, mut buffer) = (Vec::with_capacity(open.len()), Vec::new());
         for run in open {

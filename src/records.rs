@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use recover_engine::{Begun, Entry, Phase, Position, RunId};
-use recover_journal::{Follower, ReadError, Reader, RunOverview};
+use recover_journal::{EvidenceError, Follower, ReadError, Reader, RunOverview};
 use serde_json::{Value, json};
 
 use crate::fault::{Code, Fault};
@@ -40,13 +40,11 @@ impl Records {
             return Err(Fault::new(Code::StateDirMissing, format!("{} is not there", state.display()))
                 .hint("is --state-dir or --config the right one?"));
         }
-        let reader = Reader::open(state).map_err(|e| read_fault(&e))?;
-        Ok(Self { path: state.to_owned(), reader })
+        Reader::open(state).map(|reader| Self::of(state, reader)).map_err(|e| read_fault(&e))
     }
 
     pub(crate) fn overviews(&self) -> Result<Vec<RunOverview>, Fault> {
-        let mut listing = self.reader.runs().map_err(|e| read_fault(&e))?;
-        listing.runs.retain(|run| run.run != RunId::JOURNAL);
+        let listing = self.reader.runs().map_err(|e| read_fault(&e))?;
         if let (true, Some(damage)) = (listing.runs.is_empty(), listing.damage.first()) {
             return Err(read_fault(&ReadError::Damage(*damage)));
         }
@@ -60,7 +58,7 @@ impl Records {
     /// The runs, and what keeps this from being all of them: where the log is damaged, more may have been there.
     pub(crate) fn listing(&self) -> Result<Found<Listed>, Fault> {
         let listing = self.reader.runs().map_err(|e| read_fault(&e))?;
-        let runs = listing.runs.into_iter().filter(|run| run.run != RunId::JOURNAL).map(listed).collect();
+        let runs = listing.runs.into_iter().map(listed).collect();
         Ok((runs, listing.damage.first().map(|damage| read_fault(&ReadError::Damage(*damage)))))
     }
 
@@ -93,12 +91,11 @@ impl Records {
     pub(crate) fn wrong_files(&self, entries: &[Entry]) -> Vec<String> {
         let mut wrong = Vec::new();
         for named in entries.iter().flat_map(crate::keeping::named).filter(|named| named.file.is_some()) {
-            let path = self.path.join("evidence").join(named.sha256.to_string());
-            let what = match std::fs::read(&path) {
-                Ok(bytes) if recover_engine::Digest::of(&bytes) == named.sha256 => continue,
-                Ok(_) => "was altered".to_owned(),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => "is missing".to_owned(),
-                Err(e) => format!("cannot be read: {e}"),
+            let what = match self.reader.evidence().get(named.sha256) {
+                Ok(_) => continue,
+                Err(EvidenceError::Altered(_)) => "was altered".to_owned(),
+                Err(EvidenceError::Missing(_)) => "is missing".to_owned(),
+                Err(EvidenceError::Failed(failed)) => format!("cannot be read: {}", failed.source),
             };
             wrong.push(format!("evidence {} ({}) {what}", named.name, named.sha256));
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use recover_engine::{Digest, Entry, Key, Kind, Millis, Receipt, RunId};
 
 use crate::error::{Damage, Failed, ReadError, What};
+use crate::evidence::Evidence;
 use crate::follow::Follower;
 use crate::frame::{FRAME_HEADER, FrameView};
 use crate::scan::Cursor;
@@ -140,6 +141,12 @@ impl Reader {
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>) -> Self {
         Self { storage }
+    }
+
+    /// The captured texts beside the log.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        Evidence::new(Arc::clone(&self.storage))
     }
 
     /// Every run, from the summaries and a scan of the last segment alone.

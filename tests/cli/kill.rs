@@ -1,20 +1,15 @@
 //! `kill -9` of the real command at any moment, then `recover resume`: paired exactly once.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use crate::sandbox::{RECOVER, Sandbox};
+use crate::sandbox::Sandbox;
 use crate::{code, stderr};
 
+const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1"];
+
 fn killed_after(sandbox: &Sandbox, ms: u64) -> bool {
-    let mut child = Command::new(RECOVER)
-        .arg("--config")
-        .arg(sandbox.config())
-        .args(["--scenario", "identity-loss", "--target", "edge-1"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = sandbox.recovering(GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(ms));
     let ran = child.try_wait().unwrap().is_none();
     child.kill().unwrap();
@@ -33,7 +28,7 @@ fn whatever_moment_it_is_killed_at_resume_finishes_the_work() {
         assert_eq!(code(&resumed), 0, "killed after {ms} ms: {}", stderr(&resumed));
         if sandbox.ledger()["pairs"] == 0 {
             // Killed before the first commit: nothing was begun, so nothing was done.
-            let again = sandbox.recover(&["--scenario", "identity-loss", "--target", "edge-1"]);
+            let again = sandbox.recover(GO);
             assert_eq!(code(&again), 0, "killed after {ms} ms: {}", stderr(&again));
         }
         let ledger = sandbox.ledger();
@@ -62,14 +57,7 @@ fn the_same_command_again_goes_on_with_the_run() {
 fn a_client_takes_over_when_the_owner_is_killed() {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    let mut owner = Command::new(RECOVER)
-        .arg("--config")
-        .arg(sandbox.config())
-        .args(["--scenario", "identity-loss", "--target", "edge-1"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut owner = sandbox.recovering(GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(400));
     let client = std::thread::scope(|scope| {
         let client = scope.spawn(|| {
@@ -88,14 +76,7 @@ fn a_client_takes_over_when_the_owner_is_killed() {
 fn a_signal_stops_at_the_next_boundary_and_resume_goes_on() {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    let child = Command::new(RECOVER)
-        .arg("--config")
-        .arg(sandbox.config())
-        .args(["--scenario", "identity-loss", "--target", "edge-1"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = sandbox.recovering(GO).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(300));
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();

@@ -2,7 +2,7 @@
 //! recovery. Then the work is finished without faults, and the sandbox's own ledger is asked what happened.
 //!
 //! `RECOVER_LANE=bounded` (the default) takes a spread of the calls, `full` every one. What strace cannot do truthfully, a
-//! write that is cut short, is done through the journal's storage trait, in `journal/tests/faults`.
+//! write that is cut short, is done through the storage trait in the journal's own tests.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

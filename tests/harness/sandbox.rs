@@ -56,10 +56,18 @@ impl Sandbox {
         self.command(&["ledger"])
     }
 
+    /// The binary with this sandbox's configuration, to be started.
+    #[allow(dead_code, reason = "not every test binary runs the command line")]
+    pub fn recovering(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(RECOVER);
+        command.arg("--config").arg(self.config()).args(words);
+        command
+    }
+
     /// The binary with this sandbox's configuration.
     #[allow(dead_code, reason = "not every test binary runs the command line")]
     pub fn recover(&self, words: &[&str]) -> Output {
-        Command::new(RECOVER).arg("--config").arg(self.config()).args(words).output().unwrap()
+        self.recovering(words).output().unwrap()
     }
 }
 

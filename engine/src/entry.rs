@@ -2,6 +2,8 @@
 //!
 //! `FORMAT.md` describes the layout. A record is encoded once, by the engine; the journal only carries its bytes.
 
+use std::sync::Arc;
+
 use crate::id::{Digest, Key, Millis, RunId};
 
 /// The length of the fixed header in bytes.
@@ -124,10 +126,10 @@ pub enum BadEntry {
     Text,
 }
 
-/// One encoded record and its hash.
+/// One encoded record and its hash. A clone shares its bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
     hash: Digest,
     header: Header,
 }
@@ -152,26 +154,37 @@ impl Entry {
     /// # Errors
     /// [`BadEntry::Lengths`] if it would be longer than [`RECORD_LEN_MAX`] or the actor longer than 64 KiB.
     pub fn encode(header: Header, actor: &str, payload: &str) -> Result<Self, BadEntry> {
-        let len = HEADER_LEN + actor.len() + payload.len();
+        Self::write(header, actor, &mut Vec::new(), |out| out.extend_from_slice(payload.as_bytes()))
+    }
+
+    /// As [`Entry::encode`], for a payload that is written in place at the end of `scratch`, which is used again and again.
+    pub(crate) fn write(
+        header: Header,
+        actor: &str,
+        scratch: &mut Vec<u8>,
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Self, BadEntry> {
         let actor_len = u16::try_from(actor.len()).map_err(|_| BadEntry::Lengths)?;
+        scratch.clear();
+        scratch.resize(HEADER_LEN, 0);
+        scratch.extend_from_slice(actor.as_bytes());
+        let before = scratch.len();
+        payload(scratch);
+        let len = scratch.len();
         if len > RECORD_LEN_MAX {
             return Err(BadEntry::Lengths);
         }
-        let mut bytes = Vec::with_capacity(len);
-        bytes.extend_from_slice(&(len as u32).to_le_bytes());
-        bytes.push(header.kind as u8);
-        bytes.push(header.latch as u8);
-        bytes.extend_from_slice(&actor_len.to_le_bytes());
-        bytes.extend_from_slice(&header.seq.to_le_bytes());
-        bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(header.run.as_bytes());
-        bytes.extend_from_slice(&header.key.0);
-        bytes.extend_from_slice(&header.at.0.to_le_bytes());
-        bytes.extend_from_slice(&header.prev.0);
-        bytes.extend_from_slice(actor.as_bytes());
-        bytes.extend_from_slice(payload.as_bytes());
-        let hash = Digest::of(&bytes);
-        Ok(Self { bytes: bytes.into_boxed_slice(), hash, header })
+        scratch[..4].copy_from_slice(&(len as u32).to_le_bytes());
+        scratch[4] = header.kind as u8;
+        scratch[5] = header.latch as u8;
+        scratch[6..8].copy_from_slice(&actor_len.to_le_bytes());
+        scratch[8..12].copy_from_slice(&header.seq.to_le_bytes());
+        scratch[12..16].copy_from_slice(&((len - before) as u32).to_le_bytes());
+        scratch[16..32].copy_from_slice(header.run.as_bytes());
+        scratch[32..48].copy_from_slice(&header.key.0);
+        scratch[48..56].copy_from_slice(&header.at.0.to_le_bytes());
+        scratch[56..88].copy_from_slice(&header.prev.0);
+        Ok(Self { hash: Digest::of(scratch), bytes: scratch.as_slice().into(), header })
     }
 
     /// The record that begins `bytes`; what follows it is left alone.

@@ -103,12 +103,13 @@ impl Tally {
         self.names.get(name).copied().unwrap_or_default()
     }
 
-    fn entry(&mut self, name: &str) -> &mut Count {
-        if !self.names.contains_key(name) {
-            self.names.insert(name.into(), Count::default());
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut Count)) {
+        if let Some(count) = self.names.get_mut(name) {
+            return change(count);
         }
-        // The line above put it there; a map that lost it would be memory corruption.
-        self.names.entry(name.into()).or_default()
+        let mut count = Count::default();
+        change(&mut count);
+        self.names.insert(name.into(), count);
     }
 
     /// How often a step was intended in this run.
@@ -127,31 +128,31 @@ impl Tally {
     pub fn intent(&mut self, step: &str) {
         self.clock += 1;
         let clock = self.clock;
-        let count = self.entry(step);
-        count.intents += 1;
-        count.last = clock;
-        count.standing = clock;
+        self.change(step, |count| {
+            count.intents += 1;
+            count.last = clock;
+            count.standing = clock;
+        });
     }
 
     /// Notes what came of the step's last intent.
     pub fn outcome(&mut self, step: &str, label: &str, refused: bool) {
-        self.clock += 1;
-        let clock = self.clock;
-        let count = self.entry(step);
-        if refused {
-            count.refused += 1;
-            count.standing = 0;
-        } else {
-            count.happened += 1;
-        }
-        self.entry(label).last = clock;
+        self.change(step, |count| {
+            if refused {
+                count.refused += 1;
+                count.standing = 0;
+            } else {
+                count.happened += 1;
+            }
+        });
+        self.fact(label);
     }
 
     /// Notes an answer, an expiry or a cancel.
     pub fn fact(&mut self, label: &str) {
         self.clock += 1;
         let clock = self.clock;
-        self.entry(label).last = clock;
+        self.change(label, |count| count.last = clock);
     }
 
     fn fresh(&self, facts: &[String], since: &[String]) -> bool {

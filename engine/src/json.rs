@@ -18,6 +18,15 @@ impl Json {
         serde_json::value::to_raw_value(value).map_or_else(|_| Self::null(), Self)
     }
 
+    /// As [`Json::of`], at the end of `out`.
+    pub(crate) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+        let before = out.len();
+        if serde_json::to_writer(&mut *out, value).is_err() {
+            out.truncate(before);
+            out.extend_from_slice(b"null");
+        }
+    }
+
     /// `null`.
     #[must_use]
     pub fn null() -> Self {

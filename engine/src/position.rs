@@ -231,6 +231,26 @@ impl Position {
     /// # Errors
     /// [`IllegalRecord`].
     pub fn advance(&mut self, header: &Header, hash: Digest, record: Record) -> Result<(), IllegalRecord> {
+        let key = match &record {
+            Record::Intent(intent) => self.effect_key(intent.epoch.as_deref(), &intent.step, intent.ordinal),
+            _ => Key::NONE,
+        };
+        self.follow(header, hash, record, key)
+    }
+
+    /// The key of an effect of this run's subject.
+    pub(crate) fn effect_key(&self, epoch: Option<&str>, step: &str, ordinal: u32) -> Key {
+        Key::effect(&self.charter.begun.subject, epoch.unwrap_or_default(), step, ordinal)
+    }
+
+    /// As [`Position::advance`], for a caller that has just asked [`Position::effect_key`] for the key of this intent.
+    pub(crate) fn follow(
+        &mut self,
+        header: &Header,
+        hash: Digest,
+        record: Record,
+        key: Key,
+    ) -> Result<(), IllegalRecord> {
         if header.run != self.run || header.seq != self.seq.wrapping_add(1) {
             return Err(IllegalRecord::Sequence { run: header.run, last: self.seq, got: header.seq });
         }
@@ -240,7 +260,7 @@ impl Position {
         if (header.latch, header.key) != self.latch(&record) {
             return Err(contradiction("its header latches something else than its payload says"));
         }
-        self.check(header.at, &record)?;
+        self.check(header.at, &record, key)?;
         self.take(header, record);
         self.seq = header.seq;
         self.head = hash;
@@ -264,9 +284,9 @@ impl Position {
         self.charter.graph.node(&self.state).map(|node| &node.asks)
     }
 
-    fn check(&self, at: Millis, record: &Record) -> Result<(), IllegalRecord> {
+    fn check(&self, at: Millis, record: &Record, key: Key) -> Result<(), IllegalRecord> {
         match (record, &self.phase) {
-            (Record::Intent(intent), Phase::Ready) => self.check_intent(intent),
+            (Record::Intent(intent), Phase::Ready) => self.check_intent(intent, key),
             (Record::Attempt(attempt), Phase::Open(open)) => {
                 let again = matches!(open.intent.redo, Redo::Pure | Redo::Idempotent) || open.doubt.is_none();
                 let counted = attempt.failed == open.failed || attempt.failed == open.failed.wrapping_add(1);
@@ -326,7 +346,7 @@ impl Position {
         }
     }
 
-    fn check_intent(&self, intent: &Intent) -> Result<(), IllegalRecord> {
+    fn check_intent(&self, intent: &Intent, key: Key) -> Result<(), IllegalRecord> {
         if intent.state != self.state {
             return Err(contradiction(format!("it says state {}, the run is in {}", intent.state, self.state)));
         }
@@ -337,9 +357,7 @@ impl Position {
         if self.epoch.is_some() && self.epoch != intent.epoch {
             return Err(contradiction("it belongs to another loss than the run"));
         }
-        let subject = &self.charter.begun.subject;
-        let epoch = intent.epoch.as_deref().unwrap_or_default();
-        if intent.key != Key::effect(subject, epoch, &intent.step, intent.ordinal) {
+        if intent.key != key {
             return Err(contradiction("its effect key is not that of its subject, epoch, step and ordinal"));
         }
         if self.is_latched(&intent.step) && intent.epoch.is_none() {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Reason, Redo};
-use crate::entry::Kind;
+use crate::entry::{BadEntry, Entry, Header, Kind};
 use crate::id::{Digest, Key, Millis, RunId};
 use crate::json::Json;
 use crate::scenario::{Ending, Question};
@@ -250,6 +250,13 @@ macro_rules! payloads {
             #[must_use]
             pub fn payload(&self) -> Json {
                 match self { $(Self::$variant(body) => Json::of(body)),+ }
+            }
+            /// The record as it is written.
+            ///
+            /// # Errors
+            /// As [`Entry::encode`].
+            pub(crate) fn entry(&self, header: Header, actor: &str, scratch: &mut Vec<u8>) -> Result<Entry, BadEntry> {
+                Entry::write(header, actor, scratch, |out| match self { $(Self::$variant(body) => Json::write(body, out)),+ })
             }
             /// A record from its kind and payload.
             ///

@@ -114,6 +114,11 @@ pub enum Action {
     Stop(Stop),
 }
 
+/// How long most records are, at most. Bytes.
+const RECORD_LEN: usize = 1024;
+/// How many records most commits hold: an outcome and the next intent.
+const BATCH: usize = 2;
+
 /// What is known about the open intent in this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Doubt {
@@ -137,6 +142,8 @@ pub struct Run {
     target: Arc<str>,
     subject: Arc<str>,
     batch: Vec<Entry>,
+    /// Where a record is put together.
+    scratch: Vec<u8>,
     replies: Vec<(u64, Result<(), Unwilling>)>,
     ready_replies: VecDeque<(u64, Result<(), Unwilling>)>,
     doubt: Doubt,
@@ -177,10 +184,10 @@ impl Run {
             at: now,
             prev: crate::id::Digest::ZERO,
         };
-        let payload = Json::of(&charter.begun);
-        let entry = Entry::encode(header, &actor, payload.as_str())?;
+        let mut scratch = Vec::with_capacity(RECORD_LEN);
+        let entry = Entry::write(header, &actor, &mut scratch, |out| Json::write(&charter.begun, out))?;
         let position = Position::begin(&header, entry.hash(), charter)?;
-        let mut run = Self::at(position, machine, actor, false);
+        let mut run = Self::at(position, machine, actor, scratch, false);
         run.agree()?;
         run.batch.push(entry);
         Ok(run)
@@ -210,7 +217,7 @@ impl Run {
                 machine.apply(&step, &input)?;
             }
         }
-        let mut run = Self::at(position, machine, actor, true);
+        let mut run = Self::at(position, machine, actor, Vec::with_capacity(RECORD_LEN), true);
         run.agree()?;
         if let Phase::Open(open) = &run.position.phase {
             run.doubt = match (&open.doubt, open.fenced) {
@@ -221,14 +228,15 @@ impl Run {
         Ok(run)
     }
 
-    fn at(position: Position, machine: Box<dyn Machine>, actor: Arc<str>, resumed: bool) -> Self {
+    fn at(position: Position, machine: Box<dyn Machine>, actor: Arc<str>, scratch: Vec<u8>, resumed: bool) -> Self {
         Self {
             target: position.charter.begun.target.as_str().into(),
             subject: position.charter.begun.subject.as_str().into(),
             machine,
             position,
             actor,
-            batch: Vec::with_capacity(2),
+            batch: Vec::with_capacity(BATCH),
+            scratch,
             replies: Vec::new(),
             ready_replies: VecDeque::new(),
             doubt: Doubt::Fresh,
@@ -264,6 +272,8 @@ impl Run {
     }
 
     fn push(&mut self, now: Millis, actor: &Arc<str>, record: Record) -> Result<(), RunError> {
+        // An intent's key was asked for when the intent was made.
+        let made = if let Record::Intent(intent) = &record { intent.key } else { Key::NONE };
         let (latch, key) = self.position.latch(&record);
         let header = Header {
             run: self.position.run,
@@ -274,8 +284,8 @@ impl Run {
             at: now,
             prev: self.position.head,
         };
-        let entry = Entry::encode(header, actor, record.payload().as_str())?;
-        self.position.advance(entry.header(), entry.hash(), record)?;
+        let entry = record.entry(header, actor, &mut self.scratch)?;
+        self.position.follow(entry.header(), entry.hash(), record, made)?;
         self.batch.push(entry);
         Ok(())
     }
@@ -333,7 +343,9 @@ impl Run {
                 }
                 // Nothing leaves this protocol before what led to it is durable.
                 Some(action) if self.batch.is_empty() => return Ok(action),
-                Some(_) => return Ok(Action::Commit(std::mem::take(&mut self.batch))),
+                Some(_) => {
+                    return Ok(Action::Commit(std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH))));
+                }
             }
         }
     }
@@ -467,7 +479,7 @@ impl Run {
             return self.push(now, &actor, Record::Closed(ending));
         }
         let too_late = doing.not_after.is_some_and(|end| now.plus(doing.timeout_ms) > end);
-        let key = Key::effect(&self.subject, epoch.as_deref().unwrap_or_default(), doing.step, ordinal);
+        let key = self.position.effect_key(epoch.as_deref(), doing.step, ordinal);
         let doing = Arc::new(doing);
         let intent = Record::Intent(Intent {
             state: self.position.state.clone(),

@@ -111,6 +111,7 @@ pub struct Plan {
     graph: Arc<Graph>,
     graph_json: Json,
     guards_json: Json,
+    digest: recover_engine::Digest,
 }
 
 impl Plan {
@@ -118,7 +119,8 @@ impl Plan {
         let entry = ScenarioEntry::of::<Seven>();
         let graph = explore(&entry).graph;
         let (graph_json, guards_json) = (Json::of(&graph), Json::of(&entry.guards()));
-        Self { entry, graph: Arc::new(graph), graph_json, guards_json }
+        let digest = charter_digest(entry.name, 1, graph_json.as_str(), guards_json.as_str());
+        Self { entry, graph: Arc::new(graph), graph_json, guards_json, digest }
     }
 
     pub fn charter(&self, subject: String) -> Charter {
@@ -130,7 +132,7 @@ impl Plan {
             params: Json::of(&0),
             graph: self.graph_json.clone(),
             guards: self.guards_json.clone(),
-            digest: charter_digest(self.entry.name, 1, self.graph_json.as_str(), self.guards_json.as_str()),
+            digest: self.digest,
             alert: None,
             ticket: None,
             request_id: None,
@@ -202,7 +204,7 @@ fn id(number: u64) -> RunId {
 }
 
 /// One run from its beginning to its end; the lengths of its commits.
-async fn one(plan: &Plan, journal: &FileJournal, number: u64) -> Vec<usize> {
+pub async fn one<J: recover_engine::Journal>(plan: &Plan, journal: &J, number: u64) -> Vec<usize> {
     let machine = plan.entry.begin(&Json::of(&0)).unwrap();
     let charter = Arc::new(plan.charter(format!("bench/{number}")));
     let mut run = Run::begin(id(number), now(), ACTOR.into(), charter, machine).unwrap();
@@ -288,7 +290,9 @@ pub fn together(dir: &Path, rounds: u64) -> Row {
             let tasks: Vec<_> = (0..AT_ONCE)
                 .map(|number| {
                     let (plan, journal) = (std::rc::Rc::clone(&plan), std::rc::Rc::clone(&journal));
-                    tokio::task::spawn_local(async move { one(&plan, &journal, 1_000 + turn * AT_ONCE + number).await })
+                    tokio::task::spawn_local(
+                        async move { one(&plan, &*journal, 1_000 + turn * AT_ONCE + number).await },
+                    )
                 })
                 .collect();
             let mut all = Vec::new();

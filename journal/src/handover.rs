@@ -50,9 +50,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Whether nothing waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.inbox).items.is_empty()
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.inbox).items.len()
     }
 
     /// Waits until there is something to take. False when closed and empty.
@@ -90,7 +90,7 @@ impl<T> Queue<T> {
 /// Lets the caller write what waits, unless somebody is at it: who gives the pen back looks again, so nothing that was left
 /// before the caller found the pen taken stays behind. `write` empties the queue.
 pub(crate) fn lead<T, P>(queue: &Queue<T>, pen: &Mutex<P>, mut write: impl FnMut(&mut P)) {
-    while !queue.is_empty() {
+    while queue.len() > 0 {
         let Ok(mut held) = pen.try_lock() else { return };
         write(&mut held);
     }
@@ -157,11 +157,6 @@ impl<R> Drop for Promise<R> {
 }
 
 impl<R> Ticket<R> {
-    /// Whether there is an answer already.
-    pub(crate) fn is_answered(&self) -> bool {
-        matches!(*lock(&self.0.state), State::Done(_))
-    }
-
     /// Blocks until there is an answer; none if the promise was dropped.
     pub(crate) fn wait(self) -> Option<R> {
         let mut state = lock(&self.0.state);

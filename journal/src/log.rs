@@ -1,15 +1,16 @@
 //! The commit log open for writing: group commit, and the ledger that admits what is written.
 //!
-//! One writes at a time: whoever has the pen. That is the writer thread for those who block, and for tasks the first of them
-//! that finds it free: what all of them left by then goes into one frame, and no thread has to be woken for it.
+//! One writes at a time: whoever has the pen. A task whose run is the only open one writes by itself, so that no thread has to
+//! be woken for it. Where several runs are open, and for those who block, the writer thread does: while it waits for the disk
+//! the tasks go on, and what they leave meanwhile is the next frame.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Poll;
 use std::thread::JoinHandle;
 
-use recover_engine::{BadEntry, Consumed, Entry, Journal, JournalError, Key, Ledger, OpenRun, Receipt, RunId};
+use recover_engine::{BadEntry, Consumed, Entry, Journal, JournalError, Key, Kind, Ledger, OpenRun, Receipt, RunId};
 
 use crate::admission::Waiting;
 use crate::core::{Core, room};
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
 pub(crate) struct Counts {
     pub(crate) records: AtomicU64,
     pub(crate) segment: AtomicU64,
+    /// Runs that are open.
+    open: AtomicUsize,
 }
 
 /// A log that is open for writing. Dropped, it writes what waits and ends its threads.
@@ -131,6 +134,7 @@ impl CommitLog {
             counts: Counts::default(),
         });
         shared.counts.records.store(found.records, Ordering::Relaxed);
+        shared.counts.open.store(shared.ledger().open().count(), Ordering::Relaxed);
         shared.counts.segment.store(place, Ordering::Relaxed);
         shared.progress.set(head);
         let at_work = Arc::clone(&shared);
@@ -232,23 +236,20 @@ impl Drop for CommitLog {
 
 impl Journal for CommitLog {
     async fn append(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
+        let begins = batch.first().is_some_and(|entry| entry.header().kind == Kind::Begun);
         let ticket = self.submit(batch, Queue::leave)?;
-        let left = Left(&self.shared);
-        // Whoever else is about to append in this turn of the executor gets into the same frame.
-        let mut turn = false;
-        std::future::poll_fn(|context| {
-            if std::mem::replace(&mut turn, true) {
-                return Poll::Ready(());
-            }
-            context.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-        // One that was written meanwhile leaves what others have left since to be gathered.
-        if !ticket.is_answered() {
+        if begins {
+            // Runs that begin together are counted together.
+            let left = Left(&self.shared);
+            turn().await;
+            std::mem::forget(left);
+        }
+        // With several runs, the thread writes while the tasks go on; with one there is nobody to go on.
+        if self.shared.counts.open.load(Ordering::Relaxed) > 1 || self.shared.queue.len() > 1 {
+            self.shared.queue.nudge();
+        } else {
             lead(&self.shared.queue, &self.shared.pen, |writer| writer.write_all(&self.shared));
         }
-        std::mem::forget(left);
         match ticket.await {
             Some(answer) => answer,
             None => Err(self.shared.ended()),
@@ -292,13 +293,26 @@ impl Shared {
     }
 }
 
-/// A batch that was left for whoever writes next. If its task is dropped before it could write, the thread does.
+/// A batch that was left for whoever writes next. If its task is dropped before that is settled, the thread writes it.
 struct Left<'a>(&'a Shared);
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
         self.0.queue.nudge();
     }
+}
+
+/// Lets whoever else is ready go first, once.
+async fn turn() {
+    let mut waited = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Shared {
@@ -370,6 +384,7 @@ impl Writer {
         {
             let mut ledger = shared.ledger_mut();
             batches.iter().copied().flatten().for_each(|entry| ledger.note(entry.header(), entry.hash()));
+            shared.counts.open.store(ledger.open().count(), Ordering::Relaxed);
         }
         let records = batches.iter().map(|batch| batch.len() as u64).sum();
         shared.counts.records.fetch_add(records, Ordering::Relaxed);

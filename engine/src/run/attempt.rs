@@ -142,7 +142,7 @@ impl Run {
     }
 
     pub(super) fn happened(&mut self, now: Millis, seen: Seen, probed: bool) -> Result<(), RunError> {
-        let label = format!("{}:{}", open_step(&self.position), seen.told.ending);
+        let label = [open_step(&self.position), ":", &seen.told.ending].concat();
         let data = seen.told.data.clone();
         let evidence: Vec<Evidence> = seen.evidence;
         let actor = Arc::clone(&self.actor);

@@ -231,9 +231,10 @@ impl Position {
     /// # Errors
     /// [`IllegalRecord`].
     pub fn advance(&mut self, header: &Header, hash: Digest, record: Record) -> Result<(), IllegalRecord> {
-        let key = match &record {
-            Record::Intent(intent) => self.effect_key(intent.epoch.as_deref(), &intent.step, intent.ordinal),
-            _ => Key::NONE,
+        let key = if let Record::Intent(intent) = &record {
+            self.effect_key(intent.epoch.as_deref(), &intent.step, intent.ordinal)
+        } else {
+            Key::NONE
         };
         self.follow(header, hash, record, key)
     }

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod request;
+mod stop;
 mod told;
 
 use std::collections::VecDeque;
@@ -22,6 +23,7 @@ use crate::record::{Asked, Intent, Record, Waiting};
 use crate::scenario::{Ending, Illegal, Input, Next, Question, Verdict};
 use crate::world::{Act, Request, Unwilling};
 
+pub use stop::Stop;
 pub use told::input_of;
 use told::{open_step, plain};
 
@@ -55,42 +57,6 @@ pub enum RunError {
         /// What is wrong.
         why: String,
     },
-}
-
-/// Why a run stopped, closed or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// It ended.
-    Closed(Ending),
-    /// It may or may not have been applied; a person must say.
-    InDoubt {
-        /// The step.
-        step: String,
-        /// What is not known.
-        why: String,
-    },
-    /// A person must decide, and here nobody waits for them.
-    Asked {
-        /// The number of the record that asks.
-        seq: u32,
-        /// The question.
-        question: Question,
-        /// When it expires.
-        deadline: Millis,
-    },
-    /// It was told to stop at a boundary.
-    Interrupted,
-}
-
-impl Stop {
-    fn why(&self) -> String {
-        match self {
-            Self::Closed(ending) => format!("it ended {}", ending.verdict.as_str()),
-            Self::InDoubt { step, .. } => format!("{step} is in doubt and must be resolved first"),
-            Self::Asked { question, .. } => format!("it asks {}", question.id),
-            Self::Interrupted => "it was interrupted".to_owned(),
-        }
-    }
 }
 
 /// What is to be done now.

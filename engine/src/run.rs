@@ -20,7 +20,7 @@ use crate::ledger::Consumed;
 use crate::machine::Machine;
 use crate::position::{IllegalRecord, Phase, Position};
 use crate::record::{Asked, Intent, Record, Waiting};
-use crate::scenario::{Ending, Illegal, Input, Next, Question, Verdict};
+use crate::scenario::{Ending, Illegal, Input, Next, Verdict};
 use crate::world::{Act, Request, Unwilling};
 
 pub use stop::Stop;

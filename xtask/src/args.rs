@@ -54,8 +54,8 @@ const CI: &str = "\
 Usage: cargo xtask ci [--seconds N]
 
 Runs, in this order, and every one even if an earlier one failed:
-  test, fmt, clippy, doc, graphs --check, deny, loom, crash, the bounded form of every lane that has `--full`,
-  fuzz (N seconds for each target, 60 by default), bench --quick
+  test, fmt, clippy, doc, graphs --check, deny, loom, build; then beside each other crash, the bounded form of every lane
+  that has `--full`, and fuzz (N seconds for each target, 60 by default); and alone again bench --quick
 Prints a table of lanes, tests and times at the end, and alone on the last line `N passed, N failed`: the tests executed, as
 libtest counted them, where a lane that failed without a failed test counts as one failed.
 cargo-deny and cargo-fuzz are installed into target/tools if they are missing. Without a network, cargo-deny leaves out the

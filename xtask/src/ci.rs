@@ -1,9 +1,14 @@
 //! The `ci` lane: every other lane, a table, and one last line that counts.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::lane::{Lane, Tally};
-use crate::{fuzz, heavy, lanes};
+use crate::heavy::{self, Heavy};
+use crate::lane::{Lane, Outcome, Tally};
+use crate::{fuzz, lanes};
+
+/// Lanes that run one after another, beside other such.
+type Track = Vec<Box<dyn FnOnce() -> Lane + Send>>;
 
 /// Runs every lane, whatever came of the ones before.
 pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
@@ -15,12 +20,38 @@ pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
         lanes::graphs_check(),
         lanes::deny(),
         lanes::loom(),
-        lanes::crash(false),
+        lanes::build(),
     ];
-    lanes.extend(heavy::ALL.iter().map(|heavy| heavy.lane(false)));
-    lanes.extend([fuzz::lane(&[], fuzz_seconds), lanes::bench(true)]);
+    lanes.extend(beside(tracks(fuzz_seconds)));
+    lanes.push(lanes::bench(true));
     print!("{}", summary(&lanes));
     if lanes.iter().all(Lane::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The heavy lanes. Those that wait for sandboxes most of the time stand beside those that compute.
+fn tracks(fuzz_seconds: u32) -> Vec<Track> {
+    const WAITING: [&[&str]; 2] = [&[], &["faults", "lossy"]];
+    let heavy = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> { Box::new(|| heavy.lane(false)) };
+    let mut tracks: Vec<Track> =
+        WAITING.iter().map(|names| names.iter().filter_map(|name| heavy::named(name)).map(heavy).collect()).collect();
+    tracks[0].push(Box::new(|| lanes::crash(false)));
+    let rest = heavy::ALL.iter().filter(|heavy| !WAITING.concat().contains(&heavy.name));
+    let mut rest: Track = rest.map(heavy).collect();
+    rest.push(Box::new(move || fuzz::lane(&[], fuzz_seconds)));
+    tracks.push(rest);
+    tracks
+}
+
+/// Runs the tracks beside each other. The lanes come back in the order of their tracks.
+fn beside(tracks: Vec<Track>) -> Vec<Lane> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = tracks
+            .into_iter()
+            .map(|track| scope.spawn(|| track.into_iter().map(|lane| lane()).collect::<Vec<Lane>>()))
+            .collect();
+        let died = || Lane { name: "ci", took: Duration::ZERO, outcome: Outcome::failed("a lane panicked") };
+        running.into_iter().flat_map(|track| track.join().unwrap_or_else(|_| vec![died()])).collect()
+    })
 }
 
 fn summary(lanes: &[Lane]) -> String {
@@ -51,14 +82,18 @@ fn summary(lanes: &[Lane]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::lane::Outcome;
 
     fn lane(name: &'static str, tally: Tally, failure: Option<&str>) -> Lane {
         let outcome = Outcome { tally, failure: failure.map(str::to_owned), notes: vec!["a note".into()] };
         Lane { name, took: Duration::from_millis(1_250), outcome }
+    }
+
+    #[test]
+    fn every_heavy_lane_is_in_one_track() {
+        // The kill matrix and the fuzz targets besides.
+        let count: usize = tracks(1).iter().map(Vec::len).sum();
+        assert_eq!(count, heavy::ALL.len() + 2);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The lanes that are one test target each: a sample in `cargo test`, the bounded form in continuous integration, all of it
 //! in a night. Which form runs is told to the target in `RECOVER_LANE`.
 
+use std::process::Command;
+
 use crate::exec::{self, cargo};
 use crate::lane::{Lane, Outcome};
 use crate::lanes::{at_least_one, outcome};
@@ -122,15 +124,21 @@ impl Heavy {
         Lane::run(self.name, || self.work(full).unwrap_or_else(Outcome::failed))
     }
 
+    /// What builds and runs it.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = cargo(&["test", "--release", "-p", self.package]);
+        for target in self.targets {
+            command.args(["--test", target]);
+        }
+        command
+    }
+
     fn work(&self, full: bool) -> Result<Outcome, String> {
         if self.binary && !exec::run(&mut cargo(&["build", "--release"]))?.ok {
             return Err("the release build failed".into());
         }
         let log = exec::root().join(format!("target/{}.log", self.name));
-        let mut command = cargo(&["test", "--release", "-p", self.package]);
-        for target in self.targets {
-            command.args(["--test", target]);
-        }
+        let mut command = self.command();
         command.args(["--", "--nocapture"]).env("RECOVER_LANE", if full { "full" } else { "bounded" });
         let ran = exec::run_into(&mut command, &log)?;
         let figure = format!("{}: ", self.name);

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::exec::{self, Ran, cargo};
+use crate::heavy::{self, Heavy};
 use crate::lane::{Lane, Outcome};
 use crate::tools;
 
@@ -132,6 +133,27 @@ pub(crate) fn crash(full: bool) -> Lane {
             outcome.notes.push(format!("the whole output is in {}", log.display()));
         }
         outcome
+    })
+}
+
+/// Builds what the heavy lanes run, so that those that run beside each other do not wait for one another's compiler.
+pub(crate) fn build() -> Lane {
+    Lane::run("build", || {
+        let heavy = heavy::ALL.iter().map(Heavy::command);
+        let crash = cargo(&["test", "--release", "--test", "crash"]);
+        let builds = [cargo(&["build", "--release"])].into_iter();
+        let tests = heavy.chain([crash]).map(|mut command| {
+            command.arg("--no-run");
+            command
+        });
+        for mut command in builds.chain(tests) {
+            match exec::run(&mut command) {
+                Ok(ran) if ran.ok => {}
+                Ok(_) => return Outcome::failed("a release build failed"),
+                Err(why) => return Outcome::failed(why),
+            }
+        }
+        Outcome::default()
     })
 }
 

@@ -65,8 +65,13 @@ fn main() -> std::process::ExitCode {
     std::process::ExitCode::from(u8::from(!rows[0].reached))
 }
 
+/// Where what was built with this profile is.
+fn profile() -> std::path::PathBuf {
+    let exe = std::env::current_exe().expect("the running program");
+    exe.ancestors().nth(2).expect("target/PROFILE").to_owned()
+}
+
 /// A directory on the disk that the build is on: the temporary one may be in memory.
 fn target() -> std::path::PathBuf {
-    let exe = std::env::current_exe().expect("the running program");
-    exe.ancestors().nth(3).expect("target").to_owned()
+    profile().parent().expect("target").to_owned()
 }

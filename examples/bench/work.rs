@@ -321,7 +321,7 @@ pub fn together(dir: &Path, rounds: u64) -> Row {
 pub fn words(dir: &Path) -> Vec<Row> {
     let state = dir.join("words");
     crate::large::fill(&state, 10_000, 10);
-    let recover = crate::target().join("release/recover");
+    let recover = crate::profile().join("recover");
     let median = |words: &[&str]| {
         let mut times: Vec<Duration> = (0..31)
             .map(|_| {

@@ -87,7 +87,8 @@ To repeat a finding: cargo fuzz run TARGET fuzz/artifacts/TARGET/FILE";
 const BENCH: &str = "\
 Usage: cargo xtask bench [--quick]
 
-Runs `examples/bench.rs` in release. --quick checks counts (records, durable commits) and never a time, so that it can
+Runs `examples/bench` in the profile of the packages, `dist`; with --quick in release, and checks counts (records, durable commits)
+and never a time, so that it can
 run on a machine that is busy.";
 
 const GRAPHS: &str = "\

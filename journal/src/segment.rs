@@ -15,6 +15,9 @@ pub(crate) const PREPARING: &str = "log/prepare.tmp";
 /// The length of a segment's header in bytes; frames begin after it.
 pub(crate) const SEGMENT_HEADER: usize = 128;
 
+/// No segment has this number or a higher one.
+const NUMBER_END: u64 = 1 << 48;
+
 const MAGIC: [u8; 8] = *b"rcvsegmt";
 const CRC_AT: usize = 12;
 /// The flag of a segment that was begun after a damaged one was sealed.
@@ -128,7 +131,11 @@ impl SegmentFile {
     /// The segment that has this file name; other files in the folder are none of ours.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let (stem, suffix) = name.split_once('.')?;
-        let number = stem.parse().ok().filter(|_| stem.len() >= 8 && stem.bytes().all(|b| b.is_ascii_digit()))?;
+        // One name for each number, and none that could not be reached by counting.
+        let number: u64 = stem.parse().ok().filter(|number| (1..NUMBER_END).contains(number))?;
+        if format!("{number:08}") != stem {
+            return None;
+        }
         let condition = [Condition::Sound, Condition::Salvaging, Condition::Sealed]
             .into_iter()
             .find(|condition| condition.suffix() == suffix)?;
@@ -168,7 +175,16 @@ mod tests {
             let file = SegmentFile { number: 12, condition };
             assert_eq!(file.path().strip_prefix("log/").and_then(SegmentFile::from_name), Some(file));
         }
-        for name in ["acked", "1.seg", "0000000x.seg", "00000001.seg.new", "+0000001.seg"] {
+        for name in [
+            "acked",
+            "1.seg",
+            "0000000x.seg",
+            "00000001.seg.new",
+            "+0000001.seg",
+            "00000000.seg",
+            "000000001.seg",
+            "18446744073709551615.seg",
+        ] {
             assert_eq!(SegmentFile::from_name(name), None, "{name}");
         }
     }

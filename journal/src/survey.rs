@@ -10,6 +10,9 @@ use crate::segment::{ACKED, Condition, HeaderBytes, LOG, SEGMENT_HEADER, Segment
 use crate::storage::{Access, Storage, StorageFile, read_file, read_into};
 use crate::summary::{Summary, SummaryBuilder, TRAILER};
 
+/// Of one gap in the numbers of the segments, no more than these are named.
+const MISSING_MOST: usize = 4_096;
+
 /// A segment that was begun.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
@@ -101,23 +104,31 @@ impl Survey {
         }
         let mut expected = 1;
         for (file, head) in files.iter().zip(&heads).take(begun) {
-            while expected < file.number {
-                survey.damages.push(Damage { segment: expected, offset: 0, frame: 0, what: What::Missing });
-                expected += 1;
-            }
-            expected += 1;
+            survey.missing(expected, file.number);
+            expected = file.number + 1;
             let header = survey.judge(file, head);
             if header.is_some() || file.condition != Condition::Sound {
                 survey.segments.push(Segment { file: *file, header });
             }
         }
-        if begun == 0 && survey.acked > 0 {
+        // The next segment is prepared when the one before it was begun: what stands further ahead followed one that is gone.
+        if let Some(ahead) = files.get(begun).filter(|ahead| ahead.number > expected) {
+            survey.missing(expected, ahead.number);
+        } else if begun == 0 && survey.acked > 0 {
             survey.damages.push(Damage { segment: 1, offset: 0, frame: 1, what: What::Missing });
         }
-        if mark.is_none() && begun > 0 {
+        // It comes before the first segment.
+        if mark.is_none() && !files.is_empty() {
             survey.damages.push(Damage { segment: 0, offset: 0, frame: 0, what: What::Mark });
         }
         Ok(survey)
+    }
+
+    /// Notes the segments from `first` on that are not there before `until`, or the first of them where a name leaves out
+    /// more than any disk holds.
+    fn missing(&mut self, first: u64, until: u64) {
+        let numbers = (first..until).take(MISSING_MOST);
+        self.damages.extend(numbers.map(|segment| Damage { segment, offset: 0, frame: 0, what: What::Missing }));
     }
 
     /// The header, if it is one; else notes the damage.
@@ -143,7 +154,7 @@ impl Survey {
         None
     }
 
-    /// Whether the last file's header can be a write that was cut short: the segment before is sealed, or there is none
+    /// Whether the last file's header can be a write that was cut short: the segment before is sealed, or it is the first
     /// and nothing was acknowledged; and nothing stands after the header.
     fn header_may_be_torn(&self, storage: &dyn Storage, files: &[SegmentFile]) -> Result<bool, Failed> {
         let Some((last, before)) = files.split_last() else { return Ok(false) };
@@ -156,7 +167,8 @@ impl Survey {
             return Ok(false);
         }
         match before.last() {
-            None => Ok(self.acked == 0),
+            None => Ok(last.number == 1 && self.acked == 0),
+            Some(before) if before.number + 1 != last.number => Ok(false),
             Some(before) => {
                 read(storage, before, &mut bytes)?;
                 Ok(match scan::summary_at_end(&bytes) {

@@ -11,4 +11,5 @@ mod healthy;
 mod index;
 mod logs;
 mod moved;
+mod regressions;
 mod tally;

@@ -1,0 +1,80 @@
+//! What changed logs were once taken for, each with the case that showed it.
+
+use recover_journal::testing::sim::SimStorage;
+use recover_journal::{OpenError, What};
+
+use crate::common::{open, reader};
+use crate::directory::{Files, finished};
+
+fn segments(files: &Files) -> Vec<String> {
+    files.keys().filter(|name| name.ends_with(".seg")).cloned().collect()
+}
+
+/// What verification finds; opening for writing must refuse it and change nothing.
+fn refused(files: Files) -> Vec<(u64, What)> {
+    let storage = SimStorage::of(files);
+    let before = storage.files();
+    let found = reader(&storage).verify().unwrap().damage;
+    assert!(matches!(open(&storage), Err(OpenError::Damage(_))), "{found:?}");
+    assert_eq!(storage.files(), before, "a refused log was changed");
+    found.into_iter().map(|damage| (damage.segment, damage.what)).collect()
+}
+
+/// Every segment but the prepared one was gone, the mark was cut short, and a bit of the prepared one's header was set. That
+/// was taken for the header of a first segment that was cut short: an empty log, which was then begun anew and was damaged
+/// from its first frame on.
+#[test]
+fn only_the_header_of_the_first_segment_can_be_torn_where_none_is_before_it() {
+    let mut files = finished();
+    let last = segments(&files).pop().unwrap();
+    files.retain(|name, _| !name.ends_with(".seg") || *name == last);
+    files.get_mut(&last).unwrap()[0] ^= 1;
+    for mark in [0, 1, 8] {
+        files.insert("log/acked".into(), vec![0; mark]);
+        let found = refused(files.clone());
+        assert!(found.contains(&(1, What::Missing)), "{found:?}");
+    }
+}
+
+/// The same without the bit: nothing but the prepared segment was left, and the log was taken for a new one.
+#[test]
+fn a_prepared_segment_tells_that_the_ones_before_it_were_begun() {
+    let whole = finished();
+    let names = segments(&whole);
+    let (prepared, begun) = names.split_last().unwrap();
+    assert!(whole[prepared].iter().all(|byte| *byte == 0) && begun.len() > 1);
+    for left in 0..begun.len() {
+        let mut files = whole.clone();
+        files.retain(|name, _| !name.ends_with(".seg") || begun[..left].contains(name) || name == prepared);
+        files.insert("log/acked".into(), vec![0; 8]);
+        let found = refused(files);
+        let missing = found.iter().filter(|(_, what)| *what == What::Missing).count();
+        assert_eq!(missing, begun.len() - left, "{found:?}");
+    }
+}
+
+/// A segment is only made when the mark is durable.
+#[test]
+fn a_prepared_segment_without_a_mark_is_no_new_log() {
+    let mut files = finished();
+    files.retain(|name, _| !name.starts_with("log/"));
+    files.insert("log/00000001.seg".into(), vec![0; 1_280]);
+    assert_eq!(refused(files), [(0, What::Mark)]);
+}
+
+/// A name with a number that no log reaches had every number before it reported as missing, until memory was used up; two
+/// names of one number hid each other.
+#[test]
+fn a_name_that_no_log_has_costs_nothing() {
+    let whole = finished();
+    for name in ["log/18446744073709551615.seg", "log/00000000.seg", "log/000000001.seg"] {
+        let mut files = whole.clone();
+        files.insert(name.into(), whole["log/00000001.seg"].clone());
+        let storage = SimStorage::of(files);
+        assert_eq!(reader(&storage).verify().unwrap().damage, [], "{name} is none of ours");
+    }
+    let mut files = whole.clone();
+    files.insert("log/99999999999.seg".into(), whole["log/00000001.seg"].clone());
+    let found = refused(files);
+    assert!((1..10_000).contains(&found.len()), "{}", found.len());
+}

@@ -121,9 +121,16 @@ fn read(path: &Path) -> Result<Config, Fault> {
     if size > LEN_MAX {
         return Err(Fault::new(Code::BadConfig, format!("{place} is larger than 1 MiB")));
     }
-    let text = std::fs::read_to_string(path)
+    let bytes =
+        std::fs::read(path).map_err(|e| Fault::caused(Code::BadConfig, &format!("{place} cannot be read"), &e))?;
+    understand(&place.to_string(), &bytes)
+}
+
+/// The configuration that the bytes of a file are.
+pub(crate) fn understand(place: &str, bytes: &[u8]) -> Result<Config, Fault> {
+    let text = std::str::from_utf8(bytes)
         .map_err(|e| Fault::caused(Code::BadConfig, &format!("{place} cannot be read"), &e))?;
-    parse(&text).map_err(|(message, hint)| {
+    parse(text).map_err(|(message, hint)| {
         let fault = Fault::new(Code::BadConfig, format!("{place}: {message}"));
         match hint {
             Some(hint) => fault.hint(hint),
@@ -149,14 +156,17 @@ pub(crate) fn parse(text: &str) -> Result<Config, (String, Option<String>)> {
 
 /// The message without the value that does not fit: it may be a secret in the wrong key. What is nearly a right word is none.
 fn without_value(message: &str, nearly_right: bool) -> String {
-    for (before, after) in [("unknown variant `", "`, expected "), ("string \"", "\", expected ")] {
-        if let Some((head, rest)) = message.split_once(before)
-            && let Some((_, tail)) = rest.rsplit_once(after)
-            && !nearly_right
-        {
-            let end = &after[..1];
-            return format!("{head}{before}…{end}{}", &after[1..]) + tail;
-        }
+    const AFTER: &str = ", expected ";
+    let kinds = ["unknown variant ", "invalid type: ", "invalid value: "];
+    // "invalid type: string \"…\", expected …", "invalid type: integer `…`, expected …".
+    if let Some(rest) = kinds.iter().find_map(|kind| message.strip_prefix(kind))
+        && let Some(at) = rest.find(['`', '"'])
+        && let Some((value, tail)) = rest.rsplit_once(AFTER)
+        && at < value.len()
+        && !nearly_right
+    {
+        let (head, quote) = (&message[..message.len() - rest.len() + at], &rest[at..=at]);
+        return format!("{head}{quote}…{quote}{AFTER}{tail}");
     }
     message.to_owned()
 }
@@ -195,6 +205,8 @@ mod tests {
         assert!(message.contains("unknown variant `alow`"), "{message}");
         let (message, _) = parse("target = \"s3cr3t \\\", expected \"\n").unwrap_err();
         assert!(message.contains("string \"…\", expected ") && !message.contains("s3cr3t"), "{message}");
+        let (message, _) = parse("state_dir = 735773577357\n").unwrap_err();
+        assert!(message.contains("integer `…`, expected "), "{message}");
     }
 
     #[test]

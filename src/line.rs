@@ -87,7 +87,11 @@ fn outcome_said(outcome: &Resulted) -> String {
 
 /// Text from outside, safe for a terminal: control characters are shown, not obeyed.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() && c != '\n' { format!("\\u{{{:x}}}", u32::from(c)) } else { c.to_string() })
-        .collect()
+    text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// The same for one word: a line break is shown too.
+pub(crate) fn shown(word: &str) -> String {
+    let show = |c: char| if c.is_control() { format!("\\u{{{:x}}}", u32::from(c)) } else { c.to_string() };
+    word.chars().map(show).collect()
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Policy;
 use crate::fault::{Code, Fault};
-use crate::world::TargetWorld;
+use crate::world::{TargetWorld, unusable};
 
 /// What kind of thing a target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +57,11 @@ impl Target {
     /// What a run on it is about.
     pub(crate) fn subject(&self) -> String {
         self.connector().subject()
+    }
+
+    /// Checks what its shape alone does not say. Nothing is touched.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        self.connector().check().map_err(|e| unusable(&e))
     }
 
     /// What acts on it.

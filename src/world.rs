@@ -8,6 +8,11 @@ use recover_engine::{Act, FenceRaised, Performed, Probed, RunId, World};
 
 use crate::fault::{Code, Fault};
 
+/// The error of a target that is described in a way that cannot be.
+pub(crate) fn unusable(why: &dyn std::error::Error) -> Fault {
+    Fault::caused(Code::BadConfig, "the target cannot be used", why)
+}
+
 /// What acts on a target.
 #[derive(Debug)]
 pub(crate) struct TargetWorld {
@@ -16,8 +21,7 @@ pub(crate) struct TargetWorld {
 
 impl TargetWorld {
     pub(crate) fn new(config: ConnectorConfig, secrets: Option<PathBuf>) -> Result<Self, Fault> {
-        let connector = Connector::with_secrets_in(config, secrets)
-            .map_err(|e| Fault::caused(Code::BadConfig, "the target cannot be used", &e))?;
+        let connector = Connector::with_secrets_in(config, secrets).map_err(|e| unusable(&e))?;
         Ok(Self { connector })
     }
 }

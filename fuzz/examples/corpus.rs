@@ -1,13 +1,14 @@
 //! Writes the committed corpus: `cargo run --release --example corpus`. Seeded, so that the same code writes the same files.
 //!
-//! It keeps the shortest of many random inputs for each way a history can end, and one record of each kind that they made.
+//! It keeps the shortest of many random inputs for each way a history can end, and one record of each kind that they made. The
+//! targets that read a format begin with inputs that were written by hand.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use recover_engine::{Kind, Record};
-use recover_fuzz::{Choices, forge, tell};
+use recover_fuzz::{Choices, forge, seeds, tell};
 
 const STORIES: u64 = 30_000;
 
@@ -69,6 +70,17 @@ fn main() -> std::io::Result<()> {
     }
     for (kind, bytes) in &records {
         write(&corpus.join("record"), kind.as_str(), bytes)?;
+    }
+    let seeds = [
+        ("config", seeds::config()),
+        ("arguments", seeds::arguments()),
+        ("replies", seeds::replies()),
+        ("import", seeds::import()),
+    ];
+    for (target, seeds) in seeds {
+        for (name, bytes) in seeds {
+            write(&corpus.join(target), &name, &bytes)?;
+        }
     }
     for (end, count) in counts {
         println!("{count:>7} {end}");

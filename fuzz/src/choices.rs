@@ -22,6 +22,18 @@ impl<'a> Choices<'a> {
         *first
     }
 
+    /// The next bytes as they are; fewer if they are used up.
+    pub fn take(&mut self, n: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(n.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    /// All that is left, as it is.
+    pub fn rest(&mut self) -> &'a [u8] {
+        self.take(usize::MAX)
+    }
+
     /// One of `n`; `n` is not 0.
     pub fn one_of(&mut self, n: usize) -> usize {
         usize::from(self.byte()) % n

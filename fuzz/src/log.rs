@@ -12,13 +12,13 @@ use recover_journal::{CommitLog, Options, Reader, StoredEntry};
 use crate::Choices;
 
 /// Small, so that the log has several segments.
-const SEGMENT: Options = Options { segment_len: 4096 };
+pub(crate) const SEGMENT: Options = Options { segment_len: 4096 };
 const RUNS: u64 = 6;
 
 /// How a frame begins, and where in it its length and its checksum stand. `FORMAT.md` has the layout.
-const MAGIC: &[u8; 8] = b"rcvframe";
-const LEN_AT: usize = 12;
-const CRC_AT: usize = 16;
+pub(crate) const MAGIC: &[u8; 8] = b"rcvframe";
+pub(crate) const LEN_AT: usize = 12;
+pub(crate) const CRC_AT: usize = 16;
 
 struct Base {
     files: BTreeMap<String, Vec<u8>>,
@@ -80,17 +80,29 @@ fn edit(files: &mut BTreeMap<String, Vec<u8>>, choices: &mut Choices<'_>) {
 }
 
 /// Gives every frame the checksum that its bytes have, as somebody would who edits on purpose.
-fn seal(file: &mut [u8]) {
+pub(crate) fn seal(file: &mut [u8]) {
     let mut at = 0;
     while let Some(found) = file.get(at..).and_then(|rest| rest.windows(MAGIC.len()).position(|word| word == MAGIC)) {
         at += found;
         let len = file.get(at + LEN_AT..at + LEN_AT + 4).and_then(|len| len.try_into().ok()).map_or(0, u32::from_le_bytes);
-        if let Some(frame) = file.get_mut(at..at + len as usize).filter(|frame| frame.len() > CRC_AT + 4) {
-            let crc = crc32c::crc32c_append(crc32c::crc32c(&frame[..CRC_AT]), &frame[CRC_AT + 4..]);
-            frame[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        if let Some(frame) = file.get_mut(at..at + len as usize) {
+            seal_part(frame, CRC_AT);
         }
         at += 1;
     }
+}
+
+/// Gives a part of a file the checksum that its bytes have.
+pub(crate) fn seal_part(part: &mut [u8], crc_at: usize) {
+    if part.len() > crc_at + 4 {
+        let crc = checksum(part, crc_at);
+        part[crc_at..crc_at + 4].copy_from_slice(&crc);
+    }
+}
+
+/// The checksum of all but the place where it stands itself.
+pub(crate) fn checksum(part: &[u8], crc_at: usize) -> [u8; 4] {
+    crc32c::crc32c_append(crc32c::crc32c(&part[..crc_at]), &part[crc_at + 4..]).to_le_bytes()
 }
 
 /// Edits a log as the bytes choose, and looks at it in every way.

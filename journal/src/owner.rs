@@ -60,8 +60,7 @@ impl FileJournal {
             return Self::start(dir, owned, options);
         }
         let journal = Self::start(dir, owned, options)?;
-        let payload = json!({ "from": of, "to": host.machine, "reason": reason });
-        journal.write_own(author, Kind::Adopted, Latch::None, Key::NONE, &payload)?;
+        adopted(&journal.log, of.as_deref(), host, author, reason)?;
         // After the record: an adoption that was cut short is asked for again.
         journal.dir.bind(&journal._owned, host)?;
         Ok(journal)
@@ -81,20 +80,7 @@ impl FileJournal {
     /// As [`Journal::append`].
     pub fn clear(&self, subject: Key, author: Author<'_>, why: &str) -> Result<Receipt, JournalError> {
         let payload = json!({ "subject": subject.to_string(), "why": why });
-        self.write_own(author, Kind::Cleared, Latch::Clear, subject, &payload)
-    }
-
-    fn write_own(
-        &self,
-        author: Author<'_>,
-        kind: Kind,
-        latch: Latch,
-        key: Key,
-        payload: &serde_json::Value,
-    ) -> Result<Receipt, JournalError> {
-        let own = self.log.with_ledger(recover_engine::Ledger::own);
-        let entry = OwnRecords::after(own, author).next(kind, latch, key, payload)?;
-        self.log.append_blocking(vec![entry])
+        write_own(&self.log, author, Kind::Cleared, Latch::Clear, subject, &payload)
     }
 
     /// See [`StateDir::anchored`].
@@ -148,6 +134,31 @@ impl FileJournal {
     pub fn append_blocking(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
         self.log.append_blocking(batch)
     }
+}
+
+/// Writes the record of an adoption.
+pub(crate) fn adopted(
+    log: &CommitLog,
+    of: Option<&str>,
+    host: &Host,
+    author: Author<'_>,
+    reason: &str,
+) -> Result<Receipt, JournalError> {
+    let payload = json!({ "from": of, "to": host.machine, "reason": reason });
+    write_own(log, author, Kind::Adopted, Latch::None, Key::NONE, &payload)
+}
+
+fn write_own(
+    log: &CommitLog,
+    author: Author<'_>,
+    kind: Kind,
+    latch: Latch,
+    key: Key,
+    payload: &serde_json::Value,
+) -> Result<Receipt, JournalError> {
+    let own = log.with_ledger(recover_engine::Ledger::own);
+    let entry = OwnRecords::after(own, author).next(kind, latch, key, payload)?;
+    log.append_blocking(vec![entry])
 }
 
 impl Journal for FileJournal {

@@ -146,16 +146,7 @@ impl StateDir {
     /// # Errors
     /// If that cannot be read.
     pub fn machine(&self) -> Result<Option<String>, OpenError> {
-        let mut bytes = Vec::new();
-        match read_file(&*self.storage, MACHINE, &mut bytes) {
-            Ok(()) => Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let log = self.storage.list(LOG).map_err(Failed::to("list the log"))?;
-                // A log without an owner was taken from somewhere.
-                Ok((!log.is_empty()).then(|| "unknown".to_owned()))
-            }
-            Err(error) => Err(Failed::to("read the machine id")(error).into()),
-        }
+        Ok(machine(&*self.storage)?)
     }
 
     /// Binds it to a machine, durably. Only its owner may.
@@ -164,6 +155,19 @@ impl StateDir {
     /// The system's.
     pub fn bind(&self, _owned: &Owned, host: &Host) -> Result<(), OpenError> {
         Ok(bind(&*self.storage, &host.machine)?)
+    }
+}
+
+pub(crate) fn machine(storage: &dyn Storage) -> Result<Option<String>, Failed> {
+    let mut bytes = Vec::new();
+    match read_file(storage, MACHINE, &mut bytes) {
+        Ok(()) => Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let log = storage.list(LOG).map_err(Failed::to("list the log"))?;
+            // A log without an owner was taken from somewhere.
+            Ok((!log.is_empty()).then(|| "unknown".to_owned()))
+        }
+        Err(error) => Err(Failed::to("read the machine id")(error)),
     }
 }
 

@@ -6,7 +6,7 @@ pub mod sim;
 
 use std::sync::Arc;
 
-use crate::{Author, Failed, OpenError, Options, Salvage, Storage};
+use crate::{Author, CommitLog, Failed, Host, OpenError, Options, Salvage, Storage};
 
 /// [`crate::salvage()`] on any storage.
 ///
@@ -19,6 +19,26 @@ pub fn salvage(
     reason: &str,
 ) -> Result<Salvage, OpenError> {
     crate::salvage::salvage_in(storage, options, author, reason)
+}
+
+/// [`crate::FileJournal::adopt`] on any storage: opens the log, writes the record, binds the directory. The log is closed again.
+///
+/// # Errors
+/// As that.
+pub fn adopt(
+    storage: &Arc<dyn Storage>,
+    host: &Host,
+    options: Options,
+    author: Author<'_>,
+    reason: &str,
+) -> Result<(), OpenError> {
+    let of = crate::state_dir::machine(&**storage)?;
+    let log = CommitLog::open_inline(Arc::clone(storage), options)?;
+    if of.as_ref() != Some(&host.machine) {
+        crate::owner::adopted(&log, of.as_deref(), host, author, reason)?;
+        bind(&**storage, &host.machine)?;
+    }
+    Ok(())
 }
 
 /// Binds the state directory in this storage to a machine, as its owner does.

@@ -37,6 +37,13 @@ impl Known {
         }
     }
 
+    /// Forgets all and remembers one, so that what is read does not depend on what was read before.
+    #[cfg(feature = "testing")]
+    pub(crate) fn only(&self, secret: &SecretString) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.note(secret);
+    }
+
     /// The text without any of them.
     pub(crate) fn hide(&self, text: &str) -> String {
         let mut text = text.to_owned();

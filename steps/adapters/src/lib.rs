@@ -14,6 +14,8 @@ mod redact;
 mod secrets;
 mod span;
 mod storage;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod trouble;
 mod workload;

@@ -7,3 +7,6 @@ mod look;
 mod mint;
 mod pair;
 mod revoke;
+
+#[cfg(feature = "testing")]
+pub(crate) use pair::Fate;

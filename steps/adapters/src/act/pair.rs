@@ -99,27 +99,47 @@ impl Connector {
     }
 
     pub(crate) async fn probe_pair(&self, step: &Pair) -> Result<Probed, Trouble> {
-        let Some(token) = self.listed(step).await? else {
-            return Ok(Probed::Unknown("the authority does not know the token".into()));
-        };
-        Ok(match (token.state, token.paired_serial) {
-            (TokenState::Consumed, Some(serial)) => {
+        Ok(match Fate::of(self.listed(step).await?) {
+            Fate::Paired { serial } => {
                 let instance = self.workload.running()?;
                 Probed::Happened(Seen::plain(Told::of(&Paired::Paired { serial, instance })))
             }
-            (TokenState::Consumed, None) => {
-                Probed::Absent("the token was used up, and no identity was issued for it".into())
-            }
-            (TokenState::Revoked, None) => Probed::Absent("the token was revoked unused".into()),
-            (TokenState::Expired, None) => Probed::Absent("the token expired unused".into()),
-            (TokenState::Live, _) => Probed::Unknown("the token still works".into()),
-            (TokenState::Revoked | TokenState::Expired, Some(_)) => {
-                Probed::Unknown("the authority contradicts itself: a token that was never used has an identity".into())
-            }
+            Fate::Unused(why) => Probed::Absent(why.into()),
+            Fate::Unknown(why) => Probed::Unknown(why.into()),
         })
     }
 
     async fn listed(&self, step: &Pair) -> Result<Option<Token>, Trouble> {
         self.authority.token(&step.token.accessor).await.map_err(Failure::asking)
+    }
+}
+
+/// What became of a token, as far as the authority's word about it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// An identity was issued for it.
+    Paired {
+        /// The identity.
+        serial: String,
+    },
+    /// No identity was, and none can be any more.
+    Unused(&'static str),
+    /// That cannot be told, or not yet.
+    Unknown(&'static str),
+}
+
+impl Fate {
+    pub(crate) fn of(token: Option<Token>) -> Self {
+        let Some(token) = token else { return Self::Unknown("the authority does not know the token") };
+        match (token.state, token.paired_serial) {
+            (TokenState::Consumed, Some(serial)) => Self::Paired { serial },
+            (TokenState::Consumed, None) => Self::Unused("the token was used up, and no identity was issued for it"),
+            (TokenState::Revoked, None) => Self::Unused("the token was revoked unused"),
+            (TokenState::Expired, None) => Self::Unused("the token expired unused"),
+            (TokenState::Live, _) => Self::Unknown("the token still works"),
+            (TokenState::Revoked | TokenState::Expired, Some(_)) => {
+                Self::Unknown("the authority contradicts itself: a token that was never used has an identity")
+            }
+        }
     }
 }

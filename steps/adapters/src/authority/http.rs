@@ -30,24 +30,30 @@ impl Http {
 
     /// Whether it answers at all, without a credential.
     pub(crate) async fn health(&self) -> Result<(), Failure> {
+        Self::healthy(&self.transport.send(Call::get("/healthz".into(), Vec::new())).await?)
+    }
+
+    pub(super) fn healthy(answer: &Answer) -> Result<(), Failure> {
         #[derive(serde::Deserialize)]
         struct Health {
             status: String,
         }
-        let answer = self.transport.send(Call::get("/healthz".into(), Vec::new())).await?;
-        let health: Health = parse(&answer, 200)?;
+        let health: Health = parse(answer, 200)?;
         if health.status == "ok" { Ok(()) } else { Err(Failure::Unavailable("it says that it is not well".into())) }
     }
 
     pub(crate) async fn status(&self) -> Result<Told, Failure> {
+        self.told(&self.transport.send(Call::get(self.path(""), Vec::new())).await?)
+    }
+
+    pub(super) fn told(&self, answer: &Answer) -> Result<Told, Failure> {
         #[derive(serde::Deserialize)]
         struct Named {
             #[serde(default)]
             agent: Option<String>,
         }
-        let answer = self.transport.send(Call::get(self.path(""), Vec::new())).await?;
-        let status: Status = parse(&answer, 200)?;
-        let named: Named = parse(&answer, 200)?;
+        let status: Status = parse(answer, 200)?;
+        let named: Named = parse(answer, 200)?;
         status.check(self.transport.agent(), named.agent.as_deref()).map_err(garbled)?;
         self.named([status.serial(), status.identity.as_ref().and_then(|i| i.fingerprint.as_deref())])?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
@@ -64,7 +70,11 @@ impl Http {
     }
 
     pub(crate) async fn token(&self, accessor: &str) -> Result<Option<Token>, Failure> {
-        let mut found = self.list(Some(("accessor", accessor))).await?;
+        Self::only(accessor, self.list(Some(("accessor", accessor))).await?)
+    }
+
+    /// The token of that name among those that were listed.
+    pub(super) fn only(accessor: &str, mut found: Vec<Token>) -> Result<Option<Token>, Failure> {
         found.retain(|t| t.accessor == accessor);
         if found.len() > 1 { Err(garbled("one accessor names several tokens")) } else { Ok(found.pop()) }
     }
@@ -72,9 +82,12 @@ impl Http {
     /// Mints one token. Only what surely did not mint fails as anything but `Lost`.
     pub(crate) async fn mint(&self, label: &str, ttl_s: u32) -> Result<Fresh, Failure> {
         let body = json!({ "label": label, "ttl_s": ttl_s });
-        let answer = self.transport.send(Call::post(self.path("/tokens"), body)).await?;
-        let Secret { secret } = parse(&answer, 201)?;
-        let fresh = Fresh { token: parse(&answer, 201)?, secret };
+        self.minted(&self.transport.send(Call::post(self.path("/tokens"), body)).await?, label)
+    }
+
+    pub(super) fn minted(&self, answer: &Answer, label: &str) -> Result<Fresh, Failure> {
+        let Secret { secret } = parse(answer, 201)?;
+        let fresh = Fresh { token: parse(answer, 201)?, secret };
         fresh.check(label).map_err(garbled)?;
         self.transport.known().note(&fresh.secret);
         self.named([Some(fresh.token.accessor.as_str())])?;
@@ -97,7 +110,7 @@ impl Http {
             let mut query = vec![("since", since)];
             query.extend(cursor.as_deref().map(|c| ("cursor", c)));
             let answer = self.transport.send(Call::get(self.path("/audit"), query)).await?;
-            let page: Audit = parse(&answer, 200)?;
+            let page = Self::audited(&answer)?;
             events.extend(page.events);
             if page.next.is_none() || page.next == cursor {
                 return Ok(events);
@@ -109,8 +122,15 @@ impl Http {
     }
 
     async fn revoke(&self, body: serde_json::Value) -> Result<u32, Failure> {
-        let answer = self.transport.send(Call::post(self.path("/tokens/revoke"), body)).await?;
-        let revoked: Revoked = parse(&answer, 200)?;
+        Self::revoked(&self.transport.send(Call::post(self.path("/tokens/revoke"), body)).await?)
+    }
+
+    pub(super) fn audited(answer: &Answer) -> Result<Audit, Failure> {
+        parse(answer, 200)
+    }
+
+    pub(super) fn revoked(answer: &Answer) -> Result<u32, Failure> {
+        let revoked: Revoked = parse(answer, 200)?;
         Ok(revoked.revoked)
     }
 
@@ -122,9 +142,7 @@ impl Http {
             let mut query: Vec<(&str, &str)> = filter.into_iter().collect();
             query.extend(cursor.as_deref().map(|c| ("cursor", c)));
             let answer = self.transport.send(Call::get(self.path("/tokens"), query)).await?;
-            let page: Tokens = parse(&answer, 200)?;
-            page.tokens.iter().try_for_each(Token::check).map_err(garbled)?;
-            self.named(page.tokens.iter().flat_map(|t| [Some(t.accessor.as_str()), t.paired_serial.as_deref()]))?;
+            let page = self.page(&answer)?;
             tokens.extend(page.tokens);
             match page.next {
                 None => return Ok(tokens),
@@ -135,6 +153,18 @@ impl Http {
             }
         }
         Err(garbled("its list of tokens does not end within 100 pages"))
+    }
+
+    pub(super) fn page(&self, answer: &Answer) -> Result<Tokens, Failure> {
+        let page: Tokens = parse(answer, 200)?;
+        page.tokens.iter().try_for_each(Token::check).map_err(garbled)?;
+        self.named(page.tokens.iter().flat_map(|t| [Some(t.accessor.as_str()), t.paired_serial.as_deref()]))?;
+        Ok(page)
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// The secrets that were seen, to be taken out of what is captured.

@@ -5,6 +5,8 @@ mod failure;
 mod http;
 mod model;
 mod origin;
+#[cfg(feature = "testing")]
+mod replies;
 mod transport;
 
 pub use credential::{BadReference, CredentialRef};
@@ -12,3 +14,5 @@ pub(crate) use failure::Failure;
 pub(crate) use http::Http;
 pub(crate) use model::{Status, Token, TokenState};
 pub use origin::{BadOrigin, Origin};
+#[cfg(feature = "testing")]
+pub use replies::{Asked, Read, Replies, Reply};

@@ -132,7 +132,8 @@ impl Transport {
         self.answer(response).await
     }
 
-    async fn answer(&self, mut response: reqwest::Response) -> Result<Answer, Failure> {
+    /// What a response is: an answer of success within the limits, or a failure.
+    pub(super) async fn answer(&self, mut response: reqwest::Response) -> Result<Answer, Failure> {
         let status = response.status();
         if status.is_redirection() {
             let to = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or("nowhere");

@@ -1,0 +1,25 @@
+//! The `recover` binary as a library: words in, exit code out. `src/main.rs` only calls [`start()`].
+//!
+//! [`outside`] is how what comes from outside is read, without a process, a file or a network around it.
+
+mod actor;
+mod args;
+mod clock;
+mod config;
+mod fault;
+mod keeping;
+mod line;
+pub mod outside;
+mod owner;
+mod place;
+mod printer;
+mod records;
+mod sandbox;
+mod start;
+mod store;
+mod target;
+mod verbs;
+mod world;
+
+pub use start::start;
+pub(crate) use start::say;

@@ -11,7 +11,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 ///
 ///     recover --scenario identity-loss --target sandbox
 #[derive(Debug, Parser)]
-#[command(name = "recover", bin_name = "recover", version, max_term_width = 100, verbatim_doc_comment, disable_help_subcommand = true)]
+#[command(
+    name = "recover",
+    bin_name = "recover",
+    version,
+    max_term_width = 100,
+    verbatim_doc_comment,
+    disable_help_subcommand = true
+)]
 #[command(
     after_help = "Exit codes: 0 recovered or done, 2 given up and as found, 3 given up with residue, 4 a person is \
 needed, 5 a guard refused, 6 the subject is held, 7 journal damaged, 8 not applicable, 64 usage, 74 journal not writable, \

@@ -21,5 +21,5 @@ mod target;
 mod verbs;
 mod world;
 
-pub use start::start;
 pub(crate) use start::say;
+pub use start::start;

@@ -58,7 +58,9 @@ pub(crate) fn understand(words: Vec<OsString>) -> Result<Words, Fault> {
     }
     match Cli::try_parse_from(&words) {
         Ok(cli) => Ok(Words::Command(Box::new(cli))),
-        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => Ok(Words::Help(Box::new(e))),
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Words::Help(Box::new(e)))
+        }
         Err(e) => Err(Fault::new(Code::Usage, misunderstood(&words, &e))),
     }
 }

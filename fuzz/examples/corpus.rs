@@ -31,6 +31,18 @@ fn bytes(seed: u64) -> Vec<u8> {
 }
 
 fn main() -> std::io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let seeds = [
+        ("config", seeds::config()),
+        ("arguments", seeds::arguments()),
+        ("replies", seeds::replies()),
+        ("import", seeds::import()),
+    ];
+    for (target, seeds) in seeds {
+        for (name, bytes) in seeds {
+            write(&corpus.join(target), &name, &bytes)?;
+        }
+    }
     let mut advance: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut records: BTreeMap<Kind, Vec<u8>> = BTreeMap::new();
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
@@ -64,23 +76,11 @@ fn main() -> std::io::Result<()> {
             }
         }
     }
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (end, bytes) in &advance {
         write(&corpus.join("advance"), end, bytes)?;
     }
     for (kind, bytes) in &records {
         write(&corpus.join("record"), kind.as_str(), bytes)?;
-    }
-    let seeds = [
-        ("config", seeds::config()),
-        ("arguments", seeds::arguments()),
-        ("replies", seeds::replies()),
-        ("import", seeds::import()),
-    ];
-    for (target, seeds) in seeds {
-        for (name, bytes) in seeds {
-            write(&corpus.join(target), &name, &bytes)?;
-        }
     }
     for (end, count) in counts {
         println!("{count:>7} {end}");

@@ -5,6 +5,15 @@ use crate::heavy::{self, Heavy};
 /// How long each fuzz target runs if nothing else is said. Seconds.
 pub(crate) const FUZZ_SECONDS: u32 = 60;
 
+/// When a fuzzing ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// After so many seconds for each target.
+    Seconds(u32),
+    /// After a night's executions of all of them.
+    Night,
+}
+
 /// What is to be run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -13,7 +22,7 @@ pub(crate) enum Command {
     Crash { full: bool },
     Heavy { heavy: &'static Heavy, full: bool },
     Loom,
-    Fuzz { targets: Vec<String>, seconds: u32 },
+    Fuzz { targets: Vec<String>, bound: Bound },
     Bench { quick: bool },
     Graphs { check: bool },
 }
@@ -34,7 +43,7 @@ Usage: cargo xtask <lane> [flags]        `cargo xtask <lane> --help` says more
   ci        every lane below and the checks of format, lints, docs, licences; one table at the end
   crash     kills the binary at every boundary and lets it resume
   loom      every interleaving of the journal's hand-over between threads
-  fuzz      arbitrary bytes into the record decoder and into `advance`
+  fuzz      arbitrary bytes into whatever reads bytes; `--night` for a billion executions
   bench     measures; `--quick` only checks the counts
   graphs    renews the golden graphs of the scenarios; `--check` compares them
 ";
@@ -75,10 +84,11 @@ Runs the journal's tests whose names contain `loom_` under the loom model checke
 there is no such test.";
 
 const FUZZ: &str = "\
-Usage: cargo xtask fuzz [TARGET…] [--seconds N]
+Usage: cargo xtask fuzz [TARGET…] [--seconds N | --night]
 
 Runs each target (all of them by default) for N seconds (60 by default) under libFuzzer, with its dictionary and, where the
-input is a format, with value profile. It begins with the committed corpus in fuzz/corpus; new inputs go to
+input is a format, with value profile; as many targets at once as there are processors. --night goes on in stretches of ten
+minutes for each target until 10^9 executions were made of all of them together: on two processors about a day. It begins with the committed corpus in fuzz/corpus; new inputs go to
 target/fuzz-corpus, so that a second run goes on from the first. A crashing input goes to fuzz/artifacts, and libFuzzer's
 output to target/fuzz-TARGET.log.
 Needs a C++ compiler. Runs on stable Rust with RUSTC_BOOTSTRAP=1, which cargo-fuzz needs for its flags.
@@ -136,11 +146,16 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
         "crash" => Command::Crash { full: flag(&mut args, "--full") },
         "loom" => Command::Loom,
         "fuzz" => {
+            let night = flag(&mut args, "--night");
+            if night && args.iter().any(|arg| arg == "--seconds") {
+                return Err("a night has its own length: leave out `--seconds`".into());
+            }
             let seconds = seconds(&mut args)?;
+            let bound = if night { Bound::Night } else { Bound::Seconds(seconds) };
             let is_target = |arg: &String| !arg.starts_with('-');
             let targets = args.iter().filter(|arg| is_target(arg)).cloned().collect();
             args.retain(|arg| !is_target(arg));
-            Command::Fuzz { targets, seconds }
+            Command::Fuzz { targets, bound }
         }
         "bench" => Command::Bench { quick: flag(&mut args, "--quick") },
         "graphs" => Command::Graphs { check: flag(&mut args, "--check") },
@@ -186,10 +201,12 @@ mod tests {
     fn flags_are_read_wherever_they_stand() {
         let fuzz = |targets: &[&str], seconds| {
             let targets = targets.iter().map(|t| (*t).to_owned()).collect();
-            Ok(Parsed::Run(Command::Fuzz { targets, seconds }))
+            Ok(Parsed::Run(Command::Fuzz { targets, bound: Bound::Seconds(seconds) }))
         };
         assert_eq!(parsed("fuzz"), fuzz(&[], FUZZ_SECONDS));
         assert_eq!(parsed("fuzz record --seconds 5 advance"), fuzz(&["record", "advance"], 5));
+        let night = Command::Fuzz { targets: vec!["frame".into()], bound: Bound::Night };
+        assert_eq!(parsed("fuzz --night frame"), Ok(Parsed::Run(night)));
         assert_eq!(parsed("ci --seconds 3"), Ok(Parsed::Run(Command::Ci { seconds: 3 })));
         assert_eq!(parsed("graphs --check"), Ok(Parsed::Run(Command::Graphs { check: true })));
         let power = heavy::named("power").unwrap();
@@ -200,7 +217,15 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for line in ["tset", "test --fast", "ci --seconds", "ci --seconds 0", "ci --seconds soon", "fuzz --second 1"] {
+        for line in [
+            "tset",
+            "test --fast",
+            "ci --seconds",
+            "ci --seconds 0",
+            "ci --seconds soon",
+            "fuzz --second 1",
+            "fuzz --night --seconds 1",
+        ] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::args::Bound;
 use crate::heavy::{self, Heavy};
 use crate::lane::{Lane, Outcome, Tally};
 use crate::{fuzz, lanes};
@@ -37,7 +38,7 @@ fn tracks(fuzz_seconds: u32) -> Vec<Track> {
     tracks[0].push(Box::new(|| lanes::crash(false)));
     let rest = heavy::ALL.iter().filter(|heavy| !WAITING.concat().contains(&heavy.name));
     let mut rest: Track = rest.map(heavy).collect();
-    rest.push(Box::new(move || fuzz::lane(&[], fuzz_seconds)));
+    rest.push(Box::new(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));
     tracks.push(rest);
     tracks
 }

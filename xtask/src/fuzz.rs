@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
+use crate::args::Bound;
 use crate::exec;
 use crate::lane::{Lane, Outcome};
 use crate::tools;
@@ -13,12 +15,18 @@ const INPUT_LEN_MAX: u32 = 16 * 1024;
 /// The targets whose input is read as choices, not as a format.
 const CHOICES: [&str; 2] = ["advance", "frame"];
 
+/// So many executions are a night's work, of all targets together.
+const NIGHT: u64 = 1_000_000_000;
+
+/// How long each target runs at a stretch in a night. Seconds.
+const STRETCH: u32 = 600;
+
 /// Runs these targets, or all of them.
-pub(crate) fn lane(targets: &[String], seconds: u32) -> Lane {
-    Lane::run("fuzz", || fuzz(targets, seconds).unwrap_or_else(Outcome::failed))
+pub(crate) fn lane(targets: &[String], bound: Bound) -> Lane {
+    Lane::run("fuzz", || fuzz(targets, bound).unwrap_or_else(Outcome::failed))
 }
 
-fn fuzz(chosen: &[String], seconds: u32) -> Result<Outcome, String> {
+fn fuzz(chosen: &[String], bound: Bound) -> Result<Outcome, String> {
     let known = targets()?;
     if let Some(unknown) = chosen.iter().find(|name| !known.contains(name)) {
         return Err(format!("there is no fuzz target `{unknown}`; there are: {}", known.join(", ")));
@@ -30,24 +38,66 @@ fn fuzz(chosen: &[String], seconds: u32) -> Result<Outcome, String> {
             "the targets could not be built; libFuzzer needs a C++ compiler (Debian: apt-get install g++)".into()
         );
     }
-    let mut outcome = Outcome::default();
-    let mut broken = Vec::new();
-    for target in chosen {
-        let log = exec::root().join(format!("target/fuzz-{target}.log"));
-        let ran = exec::run_quietly(&mut run(target, seconds)?, &log)?;
-        // libFuzzer's own last word: `Done 433933 runs in 31 second(s)`. Without it, it did not end by itself.
-        match ran.tail.iter().find(|line| line.starts_with("Done ")) {
-            Some(done) if ran.ok => outcome.notes.push(format!("{target}: {done}, nothing found")),
+    let mut executions = 0;
+    loop {
+        let seconds = match bound {
+            Bound::Seconds(seconds) => seconds,
+            Bound::Night => STRETCH,
+        };
+        let (outcome, runs) = stretch(chosen, seconds)?;
+        executions += runs;
+        println!("fuzz: {} targets, {executions} executions", chosen.len());
+        if outcome.failure.is_some() || bound != Bound::Night || executions >= NIGHT {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// Runs each target for so long, as many at once as there are processors; and how many executions that were.
+fn stretch(targets: &[String], seconds: u32) -> Result<(Outcome, u64), String> {
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from).min(targets.len());
+    let waiting = Mutex::new(targets.iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(target) = next() {
+            let log = exec::root().join(format!("target/fuzz-{target}.log"));
+            done.push((target, run(target, seconds).and_then(|mut run| exec::run_quietly(&mut run, &log))));
+        }
+        done
+    };
+    let mut all: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+    });
+    all.sort_by_key(|(target, _)| *target);
+    let (mut outcome, mut broken, mut executions) = (Outcome::default(), Vec::new(), 0);
+    for (target, ran) in all {
+        let ran = ran?;
+        // libFuzzer's own last word. Without it, it did not end by itself.
+        match ran.tail.iter().find_map(|line| Some((line, runs_of(line)?))) {
+            Some((done, runs)) if ran.ok => {
+                executions += runs;
+                outcome.notes.push(format!("{target}: {done}, nothing found"));
+            }
             _ => {
                 ran.tail.iter().for_each(|line| eprintln!("{line}"));
                 broken.push(target.as_str());
             }
         }
     }
+    if outcome.notes.len() + broken.len() < targets.len() {
+        return Err("a target was not run".into());
+    }
     if !broken.is_empty() {
         outcome.failure = Some(format!("found something: {}; the inputs are in fuzz/artifacts", broken.join(", ")));
     }
-    Ok(outcome)
+    Ok((outcome, executions))
+}
+
+/// The executions in `Done 433933 runs in 31 second(s)`.
+fn runs_of(line: &str) -> Option<u64> {
+    line.strip_prefix("Done ")?.split_once(" runs in ")?.0.parse().ok()
 }
 
 /// The targets: the files of fuzz/fuzz_targets.
@@ -92,4 +142,17 @@ fn run(target: &str, seconds: u32) -> Result<Command, String> {
 
 fn existing(path: &Path) -> Option<&Path> {
     path.exists().then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs_of;
+
+    #[test]
+    fn the_last_word_of_a_run_is_counted() {
+        assert_eq!(runs_of("Done 433933 runs in 31 second(s)"), Some(433_933));
+        for other in ["Done", "done 1 runs in 2 second(s)", "Done many runs in 2 second(s)"] {
+            assert_eq!(runs_of(other), None, "{other}");
+        }
+    }
 }

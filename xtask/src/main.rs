@@ -37,7 +37,7 @@ fn run(command: &Command) -> ExitCode {
         Command::Bench { quick } => lane::report(lanes::bench(*quick)),
         Command::Graphs { check: true } => lane::report(lanes::graphs_check()),
         Command::Graphs { check: false } => lane::report(lanes::graphs_write()),
-        Command::Fuzz { targets, seconds } => lane::report(fuzz::lane(targets, *seconds)),
+        Command::Fuzz { targets, bound } => lane::report(fuzz::lane(targets, *bound)),
     };
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -118,15 +118,15 @@ impl Replies {
                     Read::Minted { accessor: token.accessor }
                 }),
                 Asked::Revoke => Http::revoked(&answer).map(Read::Revoked),
-                Asked::Token(accessor) => self
-                    .http
-                    .page(&answer)
-                    .and_then(|page| Http::only(accessor, page.tokens))
-                    .map(|token| match Fate::of(token) {
-                        Fate::Paired { serial } => Read::Paired { serial },
-                        Fate::Unused(_) => Read::Unused,
-                        Fate::Unknown(_) => Read::Doubt,
-                    }),
+                Asked::Token(accessor) => {
+                    self.http.page(&answer).and_then(|page| Http::only(accessor, page.tokens)).map(|token| {
+                        match Fate::of(token) {
+                            Fate::Paired { serial } => Read::Paired { serial },
+                            Fate::Unused(_) => Read::Unused,
+                            Fate::Unknown(_) => Read::Doubt,
+                        }
+                    })
+                }
                 Asked::Audit => Http::audited(&answer).map(|page| Read::Audited(page.events.len())),
             },
         };

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 
+use clap::CommandFactory as _;
 use recover_engine::{Entry, RunId};
 
+use crate::args::Cli;
 use crate::fault::Fault;
 use crate::start::{Words, understand};
 use crate::{config, line, store};
@@ -41,15 +43,27 @@ pub enum Understood {
     Help(String),
 }
 
-/// Reads a command line, the program's name first.
-///
-/// # Errors
-/// If it is no command.
-pub fn arguments(words: Vec<OsString>) -> Result<Understood, Refused> {
-    Ok(match understand(words)? {
-        Words::Command(_) => Understood::Command,
-        Words::Help(text) => Understood::Help(text.to_string()),
-    })
+/// The definition of the command line. It is made once and can be asked often.
+#[derive(Debug)]
+pub struct Arguments(clap::Command);
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self(Cli::command())
+    }
+}
+
+impl Arguments {
+    /// Reads a command line, the program's name first.
+    ///
+    /// # Errors
+    /// If it is no command.
+    pub fn read(&mut self, words: &[OsString]) -> Result<Understood, Refused> {
+        Ok(match understand(&mut self.0, words)? {
+            Words::Command(_) => Understood::Command,
+            Words::Help(text) => Understood::Help(text.to_string()),
+        })
+    }
 }
 
 /// Reads the bytes of a configuration file, and checks every target in it and the parameters that it gives. The subjects of

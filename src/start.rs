@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::args::{Cli, Output};
 use crate::fault::{Code, Fault};
@@ -25,7 +25,7 @@ pub fn start() -> ExitCode {
     let json = words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
         || words.iter().any(|word| word == "--output=json");
     let printer = Printer { output: if json { Output::Json } else { Output::Text } };
-    match understand(words) {
+    match understand(&mut Cli::command(), &words) {
         Ok(Words::Command(cli)) => {
             log(printer);
             match verbs::run(*cli) {
@@ -50,28 +50,33 @@ pub(crate) enum Words {
     Help(Box<clap::Error>),
 }
 
-/// Reads a command line; the first word is the program.
-pub(crate) fn understand(words: Vec<OsString>) -> Result<Words, Fault> {
+/// Reads a command line by the definition of one; the first word is the program.
+pub(crate) fn understand(definition: &mut clap::Command, words: &[OsString]) -> Result<Words, Fault> {
     if let Some(word) = words.iter().find(|word| word.to_str().is_none()) {
         let shown = word.to_string_lossy().into_owned();
         return Err(Fault::new(Code::NotText, format!("the argument {shown:?} is not UTF-8")));
     }
-    match Cli::try_parse_from(&words) {
+    match parsed(definition, words) {
         Ok(cli) => Ok(Words::Command(Box::new(cli))),
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Words::Help(Box::new(e)))
         }
-        Err(e) => Err(Fault::new(Code::Usage, misunderstood(&words, &e))),
+        Err(e) => Err(Fault::new(Code::Usage, misunderstood(definition, words, &e))),
     }
+}
+
+fn parsed(definition: &mut clap::Command, words: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut matches = definition.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(definition))
 }
 
 /// What is wrong with the words. The message repeats some of them, so it is made from words in which a line break is shown and
 /// not obeyed: it would look like a line of ours.
-fn misunderstood(words: &[OsString], error: &clap::Error) -> String {
+fn misunderstood(definition: &mut clap::Command, words: &[OsString], error: &clap::Error) -> String {
     let strange = |word: &OsString| word.to_string_lossy().contains(char::is_control);
     let text = if words.iter().any(strange) {
-        let shown = words.iter().map(|word| line::shown(&word.to_string_lossy()));
-        let again = Cli::try_parse_from(shown).err();
+        let shown: Vec<OsString> = words.iter().map(|word| line::shown(&word.to_string_lossy()).into()).collect();
+        let again = parsed(definition, &shown).err();
         again.map_or_else(|| "the command line is not understood".to_owned(), |error| error.to_string())
     } else {
         error.to_string()

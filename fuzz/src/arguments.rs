@@ -1,21 +1,27 @@
 //! Bytes as the words of a command line, a NUL between two.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use recover::outside::{Understood, arguments};
+use recover::outside::{Arguments, Understood};
 
 use crate::Seeds;
 
 /// More words than this say nothing new. The system would pass on thousands.
 const WORDS_MAX: usize = 64;
 
+thread_local! {
+    static ARGUMENTS: RefCell<Arguments> = RefCell::default();
+}
+
 /// Reads the words, and judges what is said of them.
 pub fn read_arguments(bytes: &[u8]) {
     let words: Vec<&[u8]> = bytes.split(|byte| *byte == 0).take(WORDS_MAX).collect();
     let line = words.iter().map(|word| OsString::from_vec(word.to_vec()));
+    let line: Vec<OsString> = std::iter::once("recover".into()).chain(line).collect();
     let text = words.iter().all(|word| std::str::from_utf8(word).is_ok());
-    match arguments(std::iter::once("recover".into()).chain(line).collect()) {
+    match ARGUMENTS.with_borrow_mut(|arguments| arguments.read(&line)) {
         Ok(Understood::Command) => assert!(text, "what is no text was accepted"),
         Ok(Understood::Help(help)) => assert!(text && plain(&help), "{help:?}"),
         Err(refused) => {

@@ -13,6 +13,8 @@ pub(crate) const MAGIC: [u8; 8] = *b"rcvframe";
 pub(crate) const FRAME_HEADER: usize = 64;
 /// A frame longer than this is never written and never believed. Bytes.
 pub(crate) const FRAME_LEN_MAX: usize = 4 << 20;
+/// No frame has this number or a higher one: a counter does not get there, and sums of what is below it do not overflow.
+pub(crate) const NUMBER_END: u64 = 1 << 48;
 const CRC_AT: usize = 16;
 
 /// Builds frames in a buffer that is used again and again.
@@ -111,7 +113,7 @@ impl<'a> FrameView<'a> {
             }
             let view = Self {
                 bytes: whole,
-                number: u64_at(whole, 24)?,
+                number: u64_at(whole, 24).filter(|number| (1..NUMBER_END).contains(number))?,
                 prev: Digest(array(whole, 32)?),
                 count: u32_at(whole, 20)?,
             };

@@ -11,7 +11,7 @@ use crate::segment::{ACKED, Condition, LOG, SegmentHeader};
 use crate::storage::{Access, Storage, StorageFile, read_into, write_all};
 use crate::summary::SummaryBuilder;
 use crate::supply::{Supply, prepare};
-use crate::survey::{Contents, Depth, End, OpenEnd, Survey, read};
+use crate::survey::{Contents, Depth, End, OpenEnd, Survey, last_left, read};
 
 /// What a log holds beside its frames, when it was opened.
 #[derive(Debug, Default)]
@@ -129,7 +129,8 @@ fn resume(
             let mut bytes = Vec::new();
             read(store, &segment.file, &mut bytes)?;
             prepare(store, number + 1, segment_len).map_err(failed())?;
-            let first = summary.last_frame.max(survey.acked) + 1;
+            // No number that a frame in it has is given again, whatever its summary says.
+            let first = summary.last_frame.max(survey.acked).max(last_left(segment.header.as_ref(), &bytes)) + 1;
             let header = next_header(first, summary.head, Digest::of(&bytes), true);
             Ok(begin(store, header).map_err(failed())?)
         }

@@ -32,7 +32,8 @@ impl<'a> OwnRecords<'a> {
         key: Key,
         payload: &serde_json::Value,
     ) -> Result<Entry, BadEntry> {
-        let seq = self.seq + 1;
+        // Somebody else's log may have used the numbers up.
+        let seq = self.seq.checked_add(1).ok_or(BadEntry::Lengths)?;
         let header = Header { run: RunId::JOURNAL, seq, kind, latch, key, at: self.author.at, prev: self.prev };
         let entry = Entry::encode(header, self.author.actor, &payload.to_string())?;
         (self.seq, self.prev) = (seq, entry.hash());

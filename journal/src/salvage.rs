@@ -63,6 +63,7 @@ pub(crate) fn salvage_in(
     if report.damage.is_empty() {
         return Ok(Salvage::default());
     }
+    one_file_each(store)?;
     let mark_lost = report.damage.iter().any(|damage| damage.what == What::Mark);
     if mark_lost {
         replace(store, LOG, mark_name(), &report.head.frame.to_le_bytes()).map_err(doing("write the mark"))?;
@@ -97,6 +98,22 @@ pub(crate) fn salvage_in(
     })
 }
 
+/// A segment that is set aside takes the name that its number has then. Whatever has it already was not put there by a
+/// salvage, and must not be lost to one.
+fn one_file_each(store: &dyn Storage) -> Result<(), Failed> {
+    let names = store.list(LOG).map_err(doing("list the log"))?;
+    let mut numbers: Vec<u64> =
+        names.iter().filter_map(|name| SegmentFile::from_name(name)).map(|file| file.number).collect();
+    numbers.sort_unstable();
+    let twice = numbers.windows(2).find(|pair| pair[0] == pair[1]);
+    match twice.and_then(|pair| pair.first()) {
+        Some(number) => Err(Failed::to(format!("set segment {number} aside, of which there are two files in {LOG}/"))(
+            std::io::ErrorKind::AlreadyExists.into(),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn mark_name() -> &'static str {
     ACKED.rsplit_once('/').map_or(ACKED, |(_, name)| name)
 }
@@ -122,15 +139,10 @@ fn write(log: &CommitLog, batch: &[Entry]) -> Result<(), JournalError> {
 
 /// Renames damaged segments, so that nothing takes them for sound; a segment that is missing gets an empty file.
 fn set_aside(store: &dyn Storage, damage: &[Damage]) -> Result<(), OpenError> {
-    let begun = Survey::of(store)?.segments.last().map_or(0, |segment| segment.file.number);
     let numbers: BTreeMap<u64, What> = damage.iter().map(|damage| (damage.segment, damage.what)).collect();
     for (number, what) in numbers.into_iter().filter(|(number, _)| *number > 0) {
         let sound = SegmentFile::sound(number).path();
         let aside = SegmentFile { number, condition: Condition::Salvaging }.path();
-        if what == What::Stray && number > begun {
-            store.remove(&sound).map_err(doing("remove a prepared segment"))?;
-            continue;
-        }
         match (store.open(&sound, Access::Read), what) {
             (Ok(_), _) => store.rename(&sound, &aside).map_err(doing("set a damaged segment aside"))?,
             (Err(_), What::Missing) => {

@@ -4,7 +4,7 @@ use recover_engine::Digest;
 
 use crate::bytes::{array, crc_around, is_zero, u16_at, u32_at, u64_at};
 use crate::error::What;
-use crate::frame::FORMAT;
+use crate::frame::{FORMAT, NUMBER_END};
 
 /// The folder of the log.
 pub(crate) const LOG: &str = "log";
@@ -14,9 +14,6 @@ pub(crate) const ACKED: &str = "log/acked";
 pub(crate) const PREPARING: &str = "log/prepare.tmp";
 /// The length of a segment's header in bytes; frames begin after it.
 pub(crate) const SEGMENT_HEADER: usize = 128;
-
-/// No segment has this number or a higher one.
-const NUMBER_END: u64 = 1 << 48;
 
 const MAGIC: [u8; 8] = *b"rcvsegmt";
 const CRC_AT: usize = 12;
@@ -75,7 +72,7 @@ impl SegmentHeader {
             }
             let header = Self {
                 number: u64_at(bytes, 16)?,
-                first_frame: u64_at(bytes, 24)?,
+                first_frame: u64_at(bytes, 24).filter(|number| (1..NUMBER_END).contains(number))?,
                 capacity: u64_at(bytes, 32)?,
                 prev_frame: Digest(array(bytes, 48)?),
                 prev_summary: Digest(array(bytes, 80)?),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use recover_engine::{Digest, Entry, Header, Key, Kind, Latch, Ledger, Millis, RunId};
 
 use crate::bytes::{array, crc_around, u16_at, u32_at, u64_at};
-use crate::frame::FORMAT;
+use crate::frame::{FORMAT, NUMBER_END};
 
 const MAGIC: [u8; 8] = *b"rcvsummy";
 const TRAILER_MAGIC: [u8; 8] = *b"rcvtrail";
@@ -224,7 +224,9 @@ impl Summary {
                 .collect::<Option<_>>()?,
         };
         let places_fit = summary.latches.iter().all(|(place, _, _)| (*place as usize) < runs);
-        places_fit.then_some((summary, len, Digest::of(bytes)))
+        let frames_fit = (1..NUMBER_END).contains(&summary.first_frame)
+            && (summary.first_frame - 1..NUMBER_END).contains(&summary.last_frame);
+        (places_fit && frames_fit).then_some((summary, len, Digest::of(bytes)))
     }
 
     /// Where the summary begins, from the last bytes of a file.

@@ -5,6 +5,7 @@ use std::io;
 use recover_engine::Digest;
 
 use crate::error::{Damage, Failed, ReadError, What};
+use crate::frame::NUMBER_END;
 use crate::scan::{self, Cursor, Tail};
 use crate::segment::{ACKED, Condition, HeaderBytes, LOG, SEGMENT_HEADER, SegmentFile, SegmentHeader};
 use crate::storage::{Access, Storage, StorageFile, read_file, read_into};
@@ -96,7 +97,11 @@ impl Survey {
             heads.push(read_header(storage, file)?);
         }
         // Prepared segments come last; a header that was cut short while it was written looks like one.
-        let mut begun = heads.iter().rposition(|head| *head != HeaderBytes::Zero).map_or(0, |last| last + 1);
+        let begun = |file: &SegmentFile, head: &HeaderBytes| {
+            // One that a salvage set aside held something, whatever its header.
+            *head != HeaderBytes::Zero || file.condition != Condition::Sound
+        };
+        let mut begun = files.iter().zip(&heads).rposition(|(file, head)| begun(file, head)).map_or(0, |last| last + 1);
         if heads.get(begun.wrapping_sub(1)) == Some(&HeaderBytes::Bad(What::Header))
             && survey.header_may_be_torn(storage, files.get(..begun).unwrap_or_default())?
         {
@@ -338,10 +343,27 @@ pub(crate) fn rescued(
     }
 }
 
+/// The number of the last frame that is left in a damaged segment, whether its records can be read or not; 0 if none is.
+pub(crate) fn last_left(header: Option<&SegmentHeader>, bytes: &[u8]) -> u64 {
+    let mut cursor = Cursor::new(bytes, header.map_or(1, |header| header.first_frame), None);
+    let mut last = 0;
+    loop {
+        while let Some((view, _)) = cursor.step() {
+            last = view.number;
+        }
+        if !cursor.seek() {
+            return last;
+        }
+    }
+}
+
 fn read_mark(storage: &dyn Storage) -> Result<Option<u64>, Failed> {
     let mut bytes = Vec::new();
     match read_file(storage, ACKED, &mut bytes) {
-        Ok(()) => Ok(<[u8; 8]>::try_from(bytes.as_slice()).ok().map(u64::from_le_bytes)),
+        // One that no log reaches says nothing. What a salvage begins after it leaves as many numbers again.
+        Ok(()) => {
+            Ok(<[u8; 8]>::try_from(bytes.as_slice()).ok().map(u64::from_le_bytes).filter(|mark| *mark < NUMBER_END / 2))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failed::to("read the acknowledgement mark")(error)),
     }

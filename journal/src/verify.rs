@@ -113,8 +113,7 @@ impl Verifier {
             read(storage, &segment.file, &mut bytes)?;
             match (segment.header, segment.file.condition) {
                 (Some(header), Condition::Sound) => {
-                    let last = place + 1 == survey.segments.len();
-                    verifier.segment(&header, &bytes, last, survey.acked);
+                    verifier.segment(&header, &bytes, survey.segments.get(place + 1), survey.acked);
                 }
                 _ => verifier.sealed(segment, &bytes),
             }
@@ -142,7 +141,8 @@ impl Verifier {
         altered.into_iter().for_each(|number| self.damage(number, 0, 0, What::Altered));
     }
 
-    fn segment(&mut self, header: &SegmentHeader, bytes: &[u8], last: bool, acked: u64) {
+    fn segment(&mut self, header: &SegmentHeader, bytes: &[u8], next: Option<&Segment>, acked: u64) {
+        let last = next.is_none();
         let number = header.number;
         let follows = header.first_frame == self.next || (self.gap && header.first_frame > self.next);
         let chained = self.head.is_none_or(|head| head == header.prev_frame)
@@ -183,6 +183,11 @@ impl Verifier {
                 Some(hash)
             }
             Tail::Zero | Tail::Bad { .. } if last => {
+                self.length(header, bytes, cursor.offset());
+                None
+            }
+            // It was the end of the log when what follows it was found damaged: there was no summary yet.
+            Tail::Zero if next.is_some_and(|next| is_sealed_after(next, self.next)) => {
                 self.length(header, bytes, cursor.offset());
                 None
             }
@@ -252,12 +257,15 @@ impl Verifier {
         let first = segment.header.map_or(1, |header| header.first_frame);
         let mut cursor = Cursor::new(bytes, first, None);
         let mut builder = SummaryBuilder::new(segment.file.number, first, Digest::ZERO);
+        let known = self.report.damage.len();
         loop {
             self.frames(&mut cursor, &mut builder, segment.file.number);
             if !cursor.seek_on() {
                 break;
             }
         }
+        // What is wrong in it is what it was sealed for.
+        self.report.damage.truncate(known);
         self.head = None;
         self.summary = None;
     }
@@ -267,7 +275,8 @@ impl Verifier {
         let begun = survey.segments.last().map_or(0, |segment| segment.file.number);
         let names = storage.list(LOG).map_err(Failed::to("list the log"))?;
         let mut bytes = Vec::new();
-        for file in names.iter().filter_map(|name| SegmentFile::from_name(name)).filter(|file| file.number > begun) {
+        let ahead = |file: &SegmentFile| file.number > begun && file.condition == Condition::Sound;
+        for file in names.iter().filter_map(|name| SegmentFile::from_name(name)).filter(ahead) {
             read(storage, &file, &mut bytes)?;
             // A writer may have begun it meanwhile; a header that was cut short is wiped at the next open.
             let begun = matches!(SegmentHeader::decode(&bytes), HeaderBytes::Valid(_) | HeaderBytes::Bad(_));
@@ -277,4 +286,9 @@ impl Verifier {
         }
         Ok(())
     }
+}
+
+/// Whether it is a segment that was sealed, and that can have begun with this frame.
+fn is_sealed_after(segment: &Segment, frame: u64) -> bool {
+    segment.file.condition != Condition::Sound && segment.header.is_none_or(|header| header.first_frame == frame)
 }

@@ -199,8 +199,9 @@ fn parse<T: DeserializeOwned>(answer: &Answer, status: u16) -> Result<T, Failure
     if !answer.body.trim_ascii_start().starts_with(b"{") {
         return Err(garbled("it is not a JSON object"));
     }
-    serde_json::from_slice(&answer.body)
-        .map_err(|e| garbled(&format!("its JSON is {:?} at column {}", e.classify(), e.column())))
+    // The parser passes over what it need not look at, and JSON is UTF-8 everywhere.
+    let text = std::str::from_utf8(&answer.body).map_err(|_| garbled("it is not UTF-8"))?;
+    serde_json::from_str(text).map_err(|e| garbled(&format!("its JSON is {:?} at column {}", e.classify(), e.column())))
 }
 
 #[cfg(test)]

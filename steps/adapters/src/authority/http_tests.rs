@@ -224,6 +224,17 @@ async fn a_server_that_dawdles_is_left_in_time() {
     assert!(matches!((slow.changing(), hung.changing()), (Trouble::Unknown(_), Trouble::Unknown(_))));
 }
 
+/// What stood in a field that is not looked at was not checked, and the reply believed.
+#[test]
+fn an_answer_that_is_not_utf_8_is_none() {
+    let body = |unknown: &[u8]| {
+        [&br#"{"status":"online","paired_before":true,"identity":null,"x":""#[..], unknown, br#""}"#].concat()
+    };
+    let answer = |unknown: &[u8]| Answer { status: 200, body: body(unknown).into() };
+    assert!(parse::<Status>(&answer(b"\xc3\xbc"), 200).is_ok());
+    assert!(matches!(parse::<Status>(&answer(b"\xfe"), 200), Err(Failure::Lost(_))));
+}
+
 #[tokio::test]
 async fn a_list_is_whole_or_an_error() {
     let bench = bench(|asked| {

@@ -1,9 +1,14 @@
 //! What changed logs were once taken for, each with the case that showed it.
 
-use recover_journal::testing::sim::SimStorage;
-use recover_journal::{OpenError, What};
+use std::sync::Arc;
 
-use crate::common::{open, reader};
+use recover_engine::Millis;
+use recover_journal::testing::entries::{ACTOR, run};
+use recover_journal::testing::salvage;
+use recover_journal::testing::sim::SimStorage;
+use recover_journal::{Author, OpenError, Salvage, Storage, What};
+
+use crate::common::{SMALL, open, reader};
 use crate::directory::{Files, finished};
 
 fn segments(files: &Files) -> Vec<String> {
@@ -77,4 +82,69 @@ fn a_name_that_no_log_has_costs_nothing() {
     files.insert("log/99999999999.seg".into(), whole["log/00000001.seg"].clone());
     let found = refused(files);
     assert!((1..10_000).contains(&found.len()), "{}", found.len());
+}
+
+fn mend(storage: &SimStorage) -> Result<Salvage, OpenError> {
+    let on: Arc<dyn Storage> = Arc::new(storage.clone());
+    salvage(&on, SMALL, Author { actor: ACTOR, at: Millis(7) }, "it was found so")
+}
+
+/// Salvages once. What is left verifies and is written on.
+fn mended(files: Files) -> (Salvage, SimStorage) {
+    let storage = SimStorage::of(files);
+    let done = mend(&storage).unwrap();
+    assert_eq!(reader(&storage).verify().unwrap().damage, []);
+    let log = open(&storage).unwrap();
+    assert_eq!(log.append_blocking(run(70, 1)).is_ok(), !done.all_blocked, "whoever may be blocked is");
+    drop(log);
+    assert_eq!(reader(&storage).verify().unwrap().damage, [], "writing on damaged it");
+    (done, storage)
+}
+
+/// A mark with every bit set: the number after it does not exist, and the salvage ended in a panic.
+#[test]
+fn a_mark_that_no_log_reaches_says_nothing() {
+    for mark in [u64::MAX, 1 << 60] {
+        let mut files = finished();
+        files.insert("log/acked".into(), mark.to_le_bytes().to_vec());
+        assert_eq!(refused(files.clone()), [(0, What::Mark)]);
+        let (done, _) = mended(files);
+        assert!(done.all_blocked, "nobody knows what is missing at the end");
+    }
+}
+
+/// Bytes in a segment that was only prepared: the salvage removed the file.
+#[test]
+fn a_salvage_keeps_what_stands_in_a_prepared_segment() {
+    let mut files = finished();
+    let last = segments(&files).pop().unwrap();
+    files.get_mut(&last).unwrap()[700] = 1;
+    let stray = files[&last].clone();
+    let found = reader(&SimStorage::of(files.clone())).verify().unwrap().damage;
+    assert_eq!(found.iter().map(|damage| damage.what).collect::<Vec<_>>(), [What::Stray]);
+    let (_, storage) = mended(files);
+    assert!(storage.files().values().any(|bytes| *bytes == stray), "its bytes are gone");
+}
+
+/// Beside a damaged segment there was a sealed one of the same number, from a copy of another state: sealing the one renamed it
+/// over the other.
+#[test]
+fn a_salvage_takes_no_name_that_something_has() {
+    let mut files = finished();
+    files.get_mut("log/00000001.seg").unwrap()[300] ^= 1;
+    files.insert("log/00000001.damaged".into(), b"another".to_vec());
+    let storage = SimStorage::of(files.clone());
+    let error = mend(&storage).unwrap_err();
+    assert!(matches!(&error, OpenError::Failed(failed) if failed.doing.contains("segment 1")), "{error:?}");
+    assert_eq!(storage.files(), files, "and nothing was changed");
+}
+
+/// The segment that was written on stood before one that was damaged: with the damage sealed it was found to have no summary,
+/// which it never had.
+#[test]
+fn the_end_of_the_log_before_a_sealed_segment_is_no_damage() {
+    let mut files = finished();
+    files.insert("log/00000020.seg".into(), files["log/00000001.seg"].clone());
+    let (done, _) = mended(files);
+    assert!(done.sealed.contains(&20), "{:?}", done.sealed);
 }

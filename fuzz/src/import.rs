@@ -35,8 +35,8 @@ const NAMES: [&str; 20] = [
     "log/00000003.salvaging",
     "log/prepare.tmp",
     "log/00000000.seg",
-    "log/00000100.seg",
-    "log/281474976710655.seg",
+    "log/00000012.seg",
+    "log/281474976710656.seg",
     "machine",
 ];
 
@@ -258,7 +258,7 @@ pub fn seeds() -> Seeds {
     add("first-is-gone", &changed(&|files| drop(files.remove(first))));
     add("no-mark", &changed(&|files| drop(files.remove("log/acked"))));
     add("mark-ahead", &changed(&|files| drop(files.insert("log/acked".into(), vec![0xff; 8]))));
-    add("far-ahead", &changed(&|files| drop(files.insert("log/00000100.seg".into(), full[first].clone()))));
+    add("far-ahead", &changed(&|files| drop(files.insert("log/00000012.seg".into(), full[first].clone()))));
     seeds.push(("damaged".into(), encode(&damaged, false)));
     let torn = changed(&|files| {
         let last = files.keys().filter(|name| name.ends_with(".seg")).rfind(|name| full[*name].iter().any(|b| *b != 0));

@@ -159,6 +159,7 @@ pub fn seeds() -> Seeds {
         ("burnt", 0, 0, 0x20, page(token("consumed", "null"))),
         ("revoked", 0, 0, 0, page(token("revoked", "null"))),
         ("expired", 0, 0, 0x0c, page(token("expired", "\"s2\""))),
+        ("revoked-and-paired", 0, 0, 0, page(token("revoked", "\"s2\""))),
         ("live", 0, 0, 0, page(token("live", "null"))),
         ("unknown", 0, 0, 0, r#"{"tokens":[]}"#.into()),
         ("twice", 0, 0, 0, format!(r#"{{"tokens":[{0},{0}]}}"#, token("consumed", "\"s2\""))),

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     let count = |word: &str| problems.iter().filter(|problem| problem.starts_with(word)).count();
     println!(
         "faults: {} injections, {kills} of them kills; {} changed how the command ended, {} led to a question that was \
-         answered, {} were a failed sync of the log, which ended the process; {} lost, {} duplicate, {} effects \
+         answered, {} were a failed sync of the log; {} lost, {} duplicate, {} effects \
          without a durable intent, {} other problems; {} s",
         plan.len(),
         met.load(Ordering::Relaxed),

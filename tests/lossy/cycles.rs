@@ -45,13 +45,7 @@ pub fn run(lossy: &Lossy, at: &Path, cuts: u64, seed: u64) -> Count {
     let beside = tempfile::tempdir().unwrap();
     let mut sandbox = fresh();
     while count.cuts < cuts && count.problems.len() < 5 {
-        lossy.clear();
-        sandbox.command(&["up"]);
-        if !sandbox.has_identity() {
-            // The recovery before left it lost, and that was counted.
-            sandbox = fresh();
-        }
-        sandbox.lose(false);
+        lose_anew(lossy, &mut sandbox);
         let mut recovery = Recovery::new(&sandbox, at, beside.path());
         recovery.cut_and_resume(lossy, &mut random, &mut count);
         recovery.finish(&mut count);
@@ -66,6 +60,17 @@ pub fn run(lossy: &Lossy, at: &Path, cuts: u64, seed: u64) -> Count {
         }
     }
     count
+}
+
+/// An empty disk, and a sandbox that has lost its identity.
+pub fn lose_anew(lossy: &Lossy, sandbox: &mut Sandbox) {
+    lossy.clear();
+    sandbox.command(&["up"]);
+    if !sandbox.has_identity() {
+        // The recovery before left it lost, and that was counted.
+        *sandbox = fresh();
+    }
+    sandbox.lose(false);
 }
 
 /// A sandbox that observes for a shorter time, so that more of a recovery is work.

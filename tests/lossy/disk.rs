@@ -233,8 +233,9 @@ impl Disk {
         }
     }
 
-    /// Everything is gone, for good.
+    /// Everything is gone, for good, and nothing fails any more.
     pub fn clear(&mut self) {
         self.nodes = BTreeMap::from([(ROOT, Node::new(Kind::Folder, 0o700))]);
+        self.fail_after = None;
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::cycles::{Count, Recovery, fresh};
+use crate::cycles::{Count, Recovery, fresh, lose_anew};
 use crate::disk::Kept;
 use crate::mount::Lossy;
 use crate::random::Random;
@@ -42,12 +42,7 @@ pub fn a_kill_after_a_failed_sync_and_then_a_power_cut_lose_nothing_and_pair_onc
             if !full && way != chosen {
                 continue;
             }
-            lossy.clear();
-            sandbox.command(&["up"]);
-            if !sandbox.has_identity() {
-                sandbox = fresh();
-            }
-            sandbox.lose(false);
+            lose_anew(lossy, &mut sandbox);
             let mut recovery = Recovery::new(&sandbox, at, beside.path());
             lossy.fail_sync(after);
             let before = count.problems.len();

@@ -12,6 +12,8 @@ const INTERRUPTIONS: usize = 100;
 /// What the system says when a call was interrupted, and when no descriptor is left.
 const EINTR: i32 = 4;
 const EMFILE: i32 = 24;
+/// What a dead process is told, which hears nothing.
+const ESRCH: i32 = 3;
 const ENOSPC: i32 = 28;
 
 /// What goes wrong.
@@ -22,6 +24,8 @@ pub(crate) enum Wrong {
     Short,
     /// Half of the bytes are taken, and there is no room for the rest.
     ShortThenFull,
+    /// SIGKILL before this call, which is after the one before it: nothing is done any more.
+    Killed,
 }
 
 /// Every way.
@@ -34,6 +38,7 @@ pub(crate) const WRONGS: &[Wrong] = &[
     Wrong::Error("EINTR", EINTR),
     Wrong::Short,
     Wrong::ShortThenFull,
+    Wrong::Killed,
 ];
 
 /// A kind of call.
@@ -94,7 +99,7 @@ impl Fault {
     /// Whether there is such a thing for this kind of call.
     pub(crate) const fn is_of(wrong: Wrong, kind: Kind) -> bool {
         match wrong {
-            Wrong::Error(..) => true,
+            Wrong::Error(..) | Wrong::Killed => true,
             Wrong::Short => matches!(kind, Kind::Read | Kind::Write),
             Wrong::ShortThenFull => matches!(kind, Kind::Write),
         }
@@ -177,6 +182,7 @@ impl Fault {
         let first = number == self.at;
         let lasts = self.for_ever && (!changes || kind.changes());
         match self.wrong {
+            Wrong::Killed => Err(io::Error::from_raw_os_error(ESRCH)),
             Wrong::Error(_, EINTR) if number >= self.at + INTERRUPTIONS => Ok(Attempt::Whole),
             Wrong::Error(_, errno) if first => Err(io::Error::from_raw_os_error(errno)),
             // No descriptor is left: what is open goes on.
@@ -249,8 +255,10 @@ impl StorageFile for FaultyFile {
     }
     fn sync(&self) -> io::Result<()> {
         // The disk itself fails it: what was written before is lost to later syncs.
-        if let Err(error) = self.attempt(Kind::Sync) {
-            self.storage.sim.fail(0, sim::Fault::Errno(error.raw_os_error().unwrap_or_default()), false);
+        match self.attempt(Kind::Sync).map_err(|error| (error.raw_os_error().unwrap_or_default(), error)) {
+            Err((ESRCH, error)) => return Err(error),
+            Err((errno, _)) => self.storage.sim.fail(0, sim::Fault::Errno(errno), false),
+            Ok(_) => {}
         }
         self.file.sync()
     }

@@ -27,7 +27,8 @@ fn trials(calls: &[Call]) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (at, call) in calls.iter().enumerate() {
         for &wrong in WRONGS.iter().filter(|wrong| Fault::is_of(**wrong, call.kind)) {
-            for for_ever in [false, true] {
+            // A process is killed once, for ever.
+            for for_ever in [false, true].into_iter().filter(|for_ever| *for_ever || wrong != Wrong::Killed) {
                 trials.push(Trial { fault: Fault { at, wrong, for_ever }, kind: call.kind });
             }
         }
@@ -40,8 +41,8 @@ fn run(life: &Life, trial: &Trial) {
     let written = life.written();
     let storage = Faulty::with(life.before(), trial.fault);
     let told = life.live(&storage, &case);
-    // No descriptor is for readers neither.
-    if trial.kind.changes() && trial.fault.wrong != Wrong::Error("EMFILE", 24) {
+    // Who has no descriptor cannot read either, nor who is dead.
+    if trial.kind.changes() && !matches!(trial.fault.wrong, Wrong::Error("EMFILE", _) | Wrong::Killed) {
         can_be_read(&storage, told.acked, &case);
     }
     storage.heal();
@@ -114,9 +115,9 @@ fn whatever_call_fails_nothing_acknowledged_is_lost_and_the_next_owner_goes_on()
         tried += trials.len();
     }
     println!(
-        "faults: storage: {calls} calls × {} errors, once and for ever: {tried} trials, 3 states of the disk after each, and \
+        "faults: storage: {calls} calls × {} errors, once and for ever, and SIGKILL: {tried} trials, 3 states of the disk after each, and \
          {} openings that failed after a failed sync; 0 lost, 0 invented, 0 acknowledged after a failed sync, 0 unusable",
-        WRONGS.len(),
+        WRONGS.len() - 1,
         openings.into_inner().unwrap(),
     );
     assert!(tried * each > 5_000, "{tried}");

@@ -8,6 +8,7 @@ use recover_engine::{Digest, Receipt};
 
 use crate::error::{Failed, ReadError};
 use crate::follow::Follower;
+use crate::segment::{Condition, LOG, SegmentFile};
 use crate::storage::{Access, Storage, read_file, replace};
 
 const FOLDER: &str = "evidence";
@@ -100,7 +101,10 @@ pub(crate) fn sweep(storage: &Arc<dyn Storage>, head: Receipt) -> Result<Vec<Str
     let digest_of = |name: &str| -> Option<Digest> { name.strip_suffix(UNFINISHED).unwrap_or(name).parse().ok() };
     let mut nameless: BTreeSet<Digest> =
         names.iter().filter(|name| !name.ends_with(UNFINISHED)).filter_map(|name| digest_of(name)).collect();
-    if !names.iter().any(|name| digest_of(name).is_some()) || !strike_named(storage, head, &mut nameless)? {
+    if !names.iter().any(|name| digest_of(name).is_some())
+        || has_sealed(&**storage)?
+        || !strike_named(storage, head, &mut nameless)?
+    {
         return Ok(Vec::new());
     }
     let mut swept = Vec::new();
@@ -115,8 +119,14 @@ pub(crate) fn sweep(storage: &Arc<dyn Storage>, head: Receipt) -> Result<Vec<Str
     Ok(swept)
 }
 
-/// Takes away every digest that stands in a record, whatever the record means by it. False if not every record could be read:
-/// where some were lost, nobody can tell what they named.
+/// Whether a salvage has sealed a segment: where records were lost, nobody can tell what they named.
+fn has_sealed(storage: &dyn Storage) -> Result<bool, Failed> {
+    let names = storage.list(LOG).map_err(Failed::to("list the log's folder"))?;
+    let mut segments = names.iter().filter_map(|name| SegmentFile::from_name(name));
+    Ok(segments.any(|segment| segment.condition != Condition::Sound))
+}
+
+/// Takes away every digest that stands in a record, whatever the record means by it. False if not every frame was there.
 fn strike_named(storage: &Arc<dyn Storage>, head: Receipt, all: &mut BTreeSet<Digest>) -> Result<bool, ReadError> {
     let mut follower = Follower::new(Arc::clone(storage), 0);
     let mut read = 0;

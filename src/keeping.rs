@@ -8,7 +8,7 @@ const TEXT_MOST: usize = 16 * 1024;
 const SHOWN: usize = 1024;
 
 /// A world whose long texts are kept in the state directory. A crash between a file and the commit that names it leaves a
-/// file that nothing names, and nothing worse: the effect is asked for again, or probed.
+/// file that nothing names, and nothing worse: the effect is asked for again, or probed, and the next owner sweeps the file.
 pub(crate) struct Keeping<W> {
     pub(crate) world: W,
     pub(crate) files: recover_journal::Evidence,

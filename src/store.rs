@@ -179,10 +179,24 @@ fn host() -> Result<Host, Fault> {
     Host::read().map_err(|e| Fault::caused(Code::Unreadable, "this machine's identity", &e))
 }
 
+/// Removes what a crash left of texts whose record was not committed. Only a run that is still open can have left one, and what
+/// cannot be removed is in nobody's way.
+fn sweep(journal: &FileJournal) {
+    if journal.open_runs().is_empty() {
+        return;
+    }
+    match journal.sweep() {
+        Ok(swept) if swept.is_empty() => {}
+        Ok(swept) => tracing::info!(?swept, "captured texts that no record names were removed"),
+        Err(error) => tracing::warn!(error = chain(&error), "captured texts that no record names stay"),
+    }
+}
+
 impl Store {
     pub(crate) fn open(state: &Path) -> Result<Opened, Fault> {
         match FileJournal::open(state, &host()?, Options::default()) {
             Ok(journal) => {
+                sweep(&journal);
                 let records = Records::of(state, journal.reader());
                 Ok(Opened::Own(Box::new(Self { journal, records })))
             }

@@ -1,11 +1,14 @@
 //! Captured texts too large for a record, by their SHA-256. They are durable before the record that names them is written.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use recover_engine::Digest;
+use recover_engine::{Digest, Receipt};
 
-use crate::error::Failed;
+use crate::error::{Failed, ReadError};
+use crate::follow::Follower;
+use crate::segment::{Condition, LOG, SegmentFile};
 use crate::storage::{Access, Storage, read_file, replace};
 
 const FOLDER: &str = "evidence";
@@ -87,10 +90,77 @@ impl Evidence {
     }
 }
 
+/// The length of a digest in hexadecimal.
+const DIGEST_LEN: usize = 64;
+/// What a text is called while it is written.
+const UNFINISHED: &str = ".new";
+
+/// Removes every text that no record names, and gives their names. See [`crate::FileJournal::sweep`].
+pub(crate) fn sweep(storage: &Arc<dyn Storage>, head: Receipt) -> Result<Vec<String>, ReadError> {
+    let names = storage.list(FOLDER).map_err(Failed::to("list the evidence"))?;
+    let digest_of = |name: &str| -> Option<Digest> { name.strip_suffix(UNFINISHED).unwrap_or(name).parse().ok() };
+    let mut nameless: BTreeSet<Digest> =
+        names.iter().filter(|name| !name.ends_with(UNFINISHED)).filter_map(|name| digest_of(name)).collect();
+    if !names.iter().any(|name| digest_of(name).is_some())
+        || has_sealed(&**storage)?
+        || !strike_named(storage, head, &mut nameless)?
+    {
+        return Ok(Vec::new());
+    }
+    let mut swept = Vec::new();
+    // What else is in the folder is none of ours.
+    for name in names {
+        let Some(digest) = digest_of(&name) else { continue };
+        if name.ends_with(UNFINISHED) || nameless.contains(&digest) {
+            storage.remove(&format!("{FOLDER}/{name}")).map_err(Failed::to(format!("remove evidence {name}")))?;
+            swept.push(name);
+        }
+    }
+    Ok(swept)
+}
+
+/// Whether a salvage has sealed a segment: where records were lost, nobody can tell what they named.
+fn has_sealed(storage: &dyn Storage) -> Result<bool, Failed> {
+    let names = storage.list(LOG).map_err(Failed::to("list the log's folder"))?;
+    let mut segments = names.iter().filter_map(|name| SegmentFile::from_name(name));
+    Ok(segments.any(|segment| segment.condition != Condition::Sound))
+}
+
+/// Takes away every digest that stands in a record, whatever the record means by it. False if not every frame was there.
+fn strike_named(storage: &Arc<dyn Storage>, head: Receipt, all: &mut BTreeSet<Digest>) -> Result<bool, ReadError> {
+    let mut follower = Follower::new(Arc::clone(storage), 0);
+    let mut read = 0;
+    loop {
+        let frames = follower.poll(head.frame)?;
+        if frames.is_empty() {
+            return Ok(read == head.frame);
+        }
+        for frame in frames {
+            read += 1;
+            for digest in frame.entries.iter().flat_map(|entry| digests_in(entry.payload())) {
+                all.remove(&digest);
+            }
+        }
+    }
+}
+
+/// Every word of a text that can be a digest.
+fn digests_in(text: &str) -> impl Iterator<Item = Digest> {
+    text.split(|c: char| !c.is_ascii_hexdigit())
+        .filter(|word| word.len() == DIGEST_LEN)
+        .filter_map(|word| word.parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
+    use recover_engine::{Key, Kind, Latch};
+
     use super::*;
+    use crate::testing::entries::{self, Script, id, subject};
     use crate::testing::sim::{Fate, SimStorage};
+    use crate::{CommitLog, Options};
+
+    const SMALL: Options = Options { segment_len: 4096 };
 
     #[test]
     fn what_was_put_survives_a_power_cut_and_is_checked() {
@@ -104,5 +174,68 @@ mod tests {
         file.write_at(b"C", 0).unwrap();
         assert!(matches!(evidence.get(digest), Err(EvidenceError::Altered(_))));
         assert!(matches!(evidence.get(Digest::ZERO), Err(EvidenceError::Missing(_))));
+    }
+
+    /// A run whose second record names a text, as a process writes it that is killed at some moment; gives what it named.
+    fn write(storage: &SimStorage) -> (Digest, Digest) {
+        let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+        let evidence = Evidence::new(Arc::clone(&shared));
+        let log = CommitLog::open_inline(shared, SMALL).unwrap();
+        let mut script = Script::new(id(1));
+        log.append_blocking(vec![script.begin(subject(1))]).unwrap();
+        let mut named = || {
+            let digest = evidence.put(format!("captured {}", log.head().frame).as_bytes()).unwrap();
+            let payload = format!(r#"{{"evidence":[{{"name":"n","sha256":"{digest}"}}]}}"#);
+            log.append_blocking(vec![script.next(Kind::Outcome, Latch::None, Key::NONE, &payload)]).unwrap();
+            log.settled();
+            digest
+        };
+        (named(), named())
+    }
+
+    #[test]
+    fn after_a_kill_at_any_moment_what_no_record_names_is_swept_and_nothing_else() {
+        let storage = SimStorage::new();
+        let (first, second) = write(&storage);
+        let (mut swept_whole, mut swept_unfinished) = (0, 0);
+        for cut in 0..=storage.len() {
+            for fate in [Fate::Lost, Fate::Kept] {
+                let left: Arc<dyn Storage> = Arc::new(storage.power_cut(cut, |_, _| fate));
+                let log = CommitLog::open_inline(Arc::clone(&left), SMALL).unwrap();
+                let swept = sweep(&left, log.head()).unwrap();
+                swept_whole += swept.iter().filter(|name| !name.ends_with(UNFINISHED)).count();
+                swept_unfinished += swept.iter().filter(|name| name.ends_with(UNFINISHED)).count();
+                // The frames are: begun, the first outcome, the second.
+                let named = match log.head().frame {
+                    0 | 1 => vec![],
+                    2 => vec![first],
+                    _ => vec![first, second],
+                };
+                let evidence = Evidence::new(Arc::clone(&left));
+                let mut sorted = named.clone();
+                sorted.sort_unstable();
+                assert_eq!(evidence.list().unwrap(), sorted, "cut after {cut}, {fate:?}");
+                named.iter().for_each(|digest| drop(evidence.get(*digest).unwrap()));
+                assert_eq!(sweep(&left, log.head()).unwrap(), [""; 0], "once is enough");
+            }
+        }
+        assert!(swept_whole > 2 && swept_unfinished > 2, "{swept_whole}, {swept_unfinished}");
+    }
+
+    #[test]
+    fn where_records_were_lost_to_damage_every_text_stays() {
+        let storage = SimStorage::new();
+        let (first, second) = write(&storage);
+        let mut files = storage.files();
+        let text = String::from_utf8_lossy(&files["log/00000001.seg"]).into_owned();
+        assert!(text.contains(&first.to_string()));
+        let at = files["log/00000001.seg"].windows(8).position(|bytes| bytes == b"evidence").unwrap();
+        files.get_mut("log/00000001.seg").unwrap()[at] ^= 1;
+        let left: Arc<dyn Storage> = Arc::new(SimStorage::of(files));
+        let author = crate::Author { actor: entries::ACTOR, at: recover_engine::Millis(1) };
+        crate::testing::salvage(&left, SMALL, author, "a test").unwrap();
+        let log = CommitLog::open_inline(Arc::clone(&left), SMALL).unwrap();
+        assert_eq!(sweep(&left, log.head()).unwrap(), [""; 0]);
+        assert_eq!(Evidence::new(left).list().unwrap().len(), [first, second].len());
     }
 }

@@ -107,6 +107,16 @@ impl FileJournal {
         Evidence::new(self.dir.storage())
     }
 
+    /// Removes captured texts that no record names, and gives the names of their files: a crash between a text and the commit of
+    /// its record leaves one. To be called before a text is kept, since a text is there before its record. Nothing is removed where
+    /// a salvage has sealed a segment: a record that is lost may have named it.
+    ///
+    /// # Errors
+    /// If the log or the folder cannot be read, or a file not removed.
+    pub fn sweep(&self) -> Result<Vec<String>, ReadError> {
+        crate::evidence::sweep(&self.dir.storage(), self.log.head())
+    }
+
     /// Sizes and counts.
     ///
     /// # Errors

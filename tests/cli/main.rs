@@ -12,6 +12,7 @@
 mod bad_input;
 mod concurrency;
 mod disk;
+mod evidence;
 mod frozen;
 mod full;
 mod hostile;

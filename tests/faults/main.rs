@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
     let next = AtomicUsize::new(0);
     let problems = Mutex::new(Vec::new());
-    let (met, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (met, asked, in_vain) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
@@ -55,6 +55,7 @@ fn main() -> ExitCode {
                     let report = trial::run(&mut sandbox, injection);
                     met.fetch_add(usize::from(report.met), Ordering::Relaxed);
                     asked.fetch_add(usize::from(report.asked), Ordering::Relaxed);
+                    in_vain.fetch_add(usize::from(report.synced_in_vain), Ordering::Relaxed);
                     for problem in report.problems {
                         println!("faults: PROBLEM {injection}: {problem}");
                         problems.lock().unwrap().push(problem);
@@ -68,11 +69,12 @@ fn main() -> ExitCode {
     let count = |word: &str| problems.iter().filter(|problem| problem.starts_with(word)).count();
     println!(
         "faults: {} injections, {kills} of them kills; {} changed how the command ended, {} led to a question that was \
-         answered; {} lost, {} duplicate, {} effects \
+         answered, {} were a failed sync of the log; {} lost, {} duplicate, {} effects \
          without a durable intent, {} other problems; {} s",
         plan.len(),
         met.load(Ordering::Relaxed),
         asked.load(Ordering::Relaxed),
+        in_vain.load(Ordering::Relaxed),
         count("lost"),
         count("duplicate"),
         count("effect"),

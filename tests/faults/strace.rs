@@ -21,10 +21,46 @@ fn strace(words: &[&str]) -> Command {
     command
 }
 
-/// The recovery with one call failing.
-pub fn recovery(sandbox: &Sandbox, injection: &Injection) -> Output {
+/// The recovery with one call failing; and what became of syncs of the log's segments.
+pub fn recovery(sandbox: &Sandbox, injection: &Injection) -> (Output, Syncs) {
     let argument = injection.argument();
-    strace(&["-o", "/dev/null", "-e", &argument]).arg(sandbox.config()).args(GO).output().unwrap()
+    let trace = sandbox.dir().join("trace");
+    // With the path of each descriptor.
+    let words = ["-y", "-o", trace.to_str().unwrap(), "-e", &argument];
+    let output = strace(&words).arg(sandbox.config()).args(GO).output().unwrap();
+    (output, Syncs::read(&std::fs::read_to_string(&trace).unwrap_or_default()))
+}
+
+/// Syncs of the segments that are written, as they were made.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Syncs {
+    /// One was made to fail.
+    pub failed: bool,
+    /// And then there was another one.
+    pub again: bool,
+}
+
+impl Syncs {
+    fn read(trace: &str) -> Self {
+        let mut syncs = Self::default();
+        // Of a call that another thread interrupted in the trace, the second half does not name the file.
+        let mut begun: BTreeMap<&str, bool> = BTreeMap::new();
+        for line in trace.lines() {
+            let Some((thread, call)) = line.split_once(' ') else { continue };
+            let of_segment = match call.trim_start() {
+                call if call.starts_with("fdatasync(") => call.contains(".seg>"),
+                call if call.starts_with("<... fdatasync resumed") => begun.remove(thread).unwrap_or(false),
+                _ => continue,
+            };
+            if call.contains("<unfinished") {
+                begun.insert(thread, of_segment);
+            } else if of_segment {
+                syncs.again |= syncs.failed;
+                syncs.failed |= call.contains("(INJECTED)");
+            }
+        }
+        syncs
+    }
 }
 
 /// How many calls of each name the busiest thread makes in one recovery.

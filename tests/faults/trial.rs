@@ -15,6 +15,8 @@ pub struct Report {
     pub met: bool,
     /// Whether a person had to answer before the work could be finished.
     pub asked: bool,
+    /// Whether a sync of a segment of the log failed.
+    pub synced_in_vain: bool,
     pub problems: Vec<String>,
 }
 
@@ -28,7 +30,7 @@ pub fn run(sandbox: &mut Sandbox, injection: &Injection) -> Report {
     sandbox.command(&["up"]);
     sandbox.lose(false);
     let before = intents(sandbox);
-    let output = strace::recovery(sandbox, injection);
+    let (output, syncs) = strace::recovery(sandbox, injection);
     let mut report = Report { met: !output.status.success(), ..Report::default() };
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if said.contains("panicked") {
@@ -37,6 +39,15 @@ pub fn run(sandbox: &mut Sandbox, injection: &Injection) -> Report {
     if !injection.is_kill() && output.status.code().is_none_or(|code| code == 137) {
         report.problems.push(format!("it did not end by itself: {said}"));
     }
+    // What was written may be on the disk or not, and no later sync tells: the only way on is to end, and to begin anew.
+    if syncs.failed && (output.status.code() != Some(JOURNAL_NOT_WRITABLE) || syncs.again) {
+        report.problems.push(format!(
+            "went on after a failed sync: exit {:?}, synced again {}",
+            output.status.code(),
+            syncs.again
+        ));
+    }
+    report.synced_in_vain = syncs.failed;
     let ledger = sandbox.ledger();
     for (effect, step) in [("mints", "mint"), ("pairs", "pair")] {
         let intended =
@@ -87,6 +98,8 @@ fn finish(sandbox: &Sandbox, report: &mut Report) {
     report.problems.push(format!("not finished: {last}"));
 }
 
+/// The exit code of a journal that could not be written.
+const JOURNAL_NOT_WRITABLE: i32 = 74;
 /// The exit code that says that a person must answer.
 const OPERATOR_NEEDED: i32 = 4;
 

@@ -5,22 +5,32 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+#[path = "warden.rs"]
+mod warden;
+
+use warden::Warden;
+
 /// The binary under test.
 pub const RECOVER: &str = env!("CARGO_BIN_EXE_recover");
 
 pub struct Sandbox {
+    /// Ends it, before the folder is removed.
+    _warden: Warden,
     dir: tempfile::TempDir,
 }
 
+const NAME: &str = "sandbox";
+
 impl Sandbox {
     pub fn up() -> Self {
-        let sandbox = Self { dir: tempfile::tempdir().unwrap() };
+        let dir = tempfile::tempdir().unwrap();
+        let sandbox = Self { _warden: Warden::of(dir.path(), NAME), dir };
         sandbox.command(&["up"]);
         sandbox
     }
 
     pub fn dir(&self) -> PathBuf {
-        self.dir.path().join("sandbox")
+        self.dir.path().join(NAME)
     }
 
     pub fn config(&self) -> PathBuf {
@@ -68,17 +78,6 @@ impl Sandbox {
     #[allow(dead_code, reason = "not every test binary runs the command line")]
     pub fn recover(&self, words: &[&str]) -> Output {
         self.recovering(words).output().unwrap()
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        let ended = Command::new(RECOVER).args(["sandbox", "down", "--dir"]).arg(self.dir()).output();
-        if let Ok(output) = ended
-            && !output.status.success()
-        {
-            eprintln!("the sandbox was not ended: {}", String::from_utf8_lossy(&output.stderr));
-        }
     }
 }
 

@@ -30,12 +30,12 @@ pub struct Count {
 }
 
 /// One recovery on the lossy disk.
-struct Recovery<'a> {
+pub struct Recovery<'a> {
     sandbox: &'a Sandbox,
     state: PathBuf,
     out: PathBuf,
     /// Every record that was told to be durable, as it was told.
-    acked: BTreeSet<String>,
+    pub acked: BTreeSet<String>,
 }
 
 pub fn run(lossy: &Lossy, at: &Path, cuts: u64, seed: u64) -> Count {
@@ -45,19 +45,8 @@ pub fn run(lossy: &Lossy, at: &Path, cuts: u64, seed: u64) -> Count {
     let beside = tempfile::tempdir().unwrap();
     let mut sandbox = fresh();
     while count.cuts < cuts && count.problems.len() < 5 {
-        lossy.clear();
-        sandbox.command(&["up"]);
-        if !sandbox.has_identity() {
-            // The recovery before left it lost, and that was counted.
-            sandbox = fresh();
-        }
-        sandbox.lose(false);
-        let mut recovery = Recovery {
-            sandbox: &sandbox,
-            state: at.join("deep/er/state"),
-            out: beside.path().join("out"),
-            acked: BTreeSet::new(),
-        };
+        lose_anew(lossy, &mut sandbox);
+        let mut recovery = Recovery::new(&sandbox, at, beside.path());
         recovery.cut_and_resume(lossy, &mut random, &mut count);
         recovery.finish(&mut count);
         if count.recoveries.is_multiple_of(10) {
@@ -73,8 +62,19 @@ pub fn run(lossy: &Lossy, at: &Path, cuts: u64, seed: u64) -> Count {
     count
 }
 
+/// An empty disk, and a sandbox that has lost its identity.
+pub fn lose_anew(lossy: &Lossy, sandbox: &mut Sandbox) {
+    lossy.clear();
+    sandbox.command(&["up"]);
+    if !sandbox.has_identity() {
+        // The recovery before left it lost, and that was counted.
+        *sandbox = fresh();
+    }
+    sandbox.lose(false);
+}
+
 /// A sandbox that observes for a shorter time, so that more of a recovery is work.
-fn fresh() -> Sandbox {
+pub fn fresh() -> Sandbox {
     let sandbox = Sandbox::up();
     let config = fs::read_to_string(sandbox.config()).unwrap();
     let quick = config.replace(r#"observe = "1s""#, r#"observe = "200ms""#);
@@ -83,14 +83,17 @@ fn fresh() -> Sandbox {
     sandbox
 }
 
-impl Recovery<'_> {
-    fn command(&self) -> Command {
+impl<'a> Recovery<'a> {
+    pub fn new(sandbox: &'a Sandbox, at: &Path, beside: &Path) -> Self {
+        Self { sandbox, state: at.join("deep/er/state"), out: beside.join("out"), acked: BTreeSet::new() }
+    }
+    pub fn command(&self) -> Command {
         let mut command = Command::new(RECOVER);
         command.arg("--config").arg(self.sandbox.config()).arg("--state-dir").arg(&self.state);
         command
     }
 
-    fn start(&self) -> std::process::Child {
+    pub fn start(&self) -> std::process::Child {
         self.command()
             .args(["--scenario", "identity-loss", "--target", "edge-1", "--output", "json"])
             .stdout(File::create(&self.out).unwrap())
@@ -100,12 +103,39 @@ impl Recovery<'_> {
             .unwrap()
     }
 
-    /// Remembers what the process said before it ended.
-    fn listen(&mut self) {
+    /// The records that the process has told to be durable.
+    fn told(&self) -> Vec<String> {
         let said = fs::read_to_string(&self.out).unwrap();
         // A line that was cut short was not said.
         let lines = said.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::trim_end);
-        self.acked.extend(lines.filter(|line| line.contains("recover.event/v1")).map(str::to_owned));
+        lines.filter(|line| line.contains("recover.event/v1")).map(str::to_owned).collect()
+    }
+
+    /// How many there are so far.
+    pub fn said(&self) -> usize {
+        self.told().len()
+    }
+
+    /// Remembers what the process said before it ended.
+    pub fn listen(&mut self) {
+        let told = self.told();
+        self.acked.extend(told);
+    }
+
+    /// Nothing has happened outside whose intent is not in the log.
+    pub fn nothing_without_its_intent(&self, count: &mut Count) {
+        let events = self.command().args(["events", "--output", "json"]).output().unwrap();
+        let events = String::from_utf8_lossy(&events.stdout).into_owned();
+        let ledger = self.sandbox.ledger();
+        for (effect, step) in [("mints", "mint"), ("pairs", "pair")] {
+            let intent = |line: &&str| {
+                serde_json::from_str::<Value>(line).is_ok_and(|line| line["kind"] == "intent" && line["step"] == step)
+            };
+            let intended = events.lines().filter(intent).count() as u64;
+            if ledger[effect].as_u64().unwrap() > intended {
+                count.problems.push(format!("{effect} without an intent: {ledger}, {intended} intended"));
+            }
+        }
     }
 
     fn cut_and_resume(&mut self, lossy: &Lossy, random: &mut Random, count: &mut Count) {
@@ -138,7 +168,7 @@ impl Recovery<'_> {
     }
 
     /// Whatever was said to be durable is there.
-    fn look(&self, count: &mut Count) {
+    pub fn look(&self, count: &mut Count) {
         let mut there = BTreeSet::new();
         let mut runs = BTreeSet::new();
         for line in &self.acked {
@@ -157,7 +187,7 @@ impl Recovery<'_> {
         }
     }
 
-    fn finish(&mut self, count: &mut Count) {
+    pub fn finish(&mut self, count: &mut Count) {
         count.recoveries += 1;
         let mut code = None;
         for _ in 0..TRIES_MAX {

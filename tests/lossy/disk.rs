@@ -8,6 +8,9 @@ use crate::random::Random;
 /// The number of the root.
 pub const ROOT: u64 = 1;
 
+/// What a segment of the log begins with.
+const SEGMENT: &[u8] = b"rcvsegmt";
+
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -56,6 +59,8 @@ pub enum Kept {
 pub struct Disk {
     nodes: BTreeMap<u64, Node>,
     last: u64,
+    /// After so many syncs of the log's segments the next one fails.
+    fail_after: Option<u32>,
 }
 
 impl Node {
@@ -97,7 +102,7 @@ fn rename(names: &mut Names, renaming: &Renaming) {
 
 impl Disk {
     pub fn new() -> Self {
-        Self { nodes: BTreeMap::from([(ROOT, Node::new(Kind::Folder, 0o700))]), last: ROOT }
+        Self { nodes: BTreeMap::from([(ROOT, Node::new(Kind::Folder, 0o700))]), last: ROOT, fail_after: None }
     }
 
     pub fn get(&self, node: u64) -> Option<&Node> {
@@ -170,6 +175,34 @@ impl Disk {
         Some(())
     }
 
+    /// Makes a sync of one of the log's segments fail, once.
+    pub fn fail_sync(&mut self, after: u32) {
+        self.fail_after = Some(after);
+    }
+
+    /// Whether the sync that was to fail has failed.
+    pub fn has_failed(&self) -> bool {
+        self.fail_after.is_none()
+    }
+
+    /// Whether this sync fails. As in Linux what was written before counts as clean from then on: it is seen, and no later sync
+    /// makes it durable.
+    pub fn fails(&mut self, node: u64) -> bool {
+        let Some(node) = self.nodes.get_mut(&node).filter(|node| node.live.starts_with(SEGMENT)) else { return false };
+        match self.fail_after {
+            Some(0) => {
+                self.fail_after = None;
+                node.changes.clear();
+                true
+            }
+            Some(after) => {
+                self.fail_after = Some(after - 1);
+                false
+            }
+            None => false,
+        }
+    }
+
     /// All of it is durable from here on.
     pub fn sync_all(&mut self) {
         for node in self.nodes.keys().copied().collect::<Vec<_>>() {
@@ -200,8 +233,9 @@ impl Disk {
         }
     }
 
-    /// Everything is gone, for good.
+    /// Everything is gone, for good, and nothing fails any more.
     pub fn clear(&mut self) {
         self.nodes = BTreeMap::from([(ROOT, Node::new(Kind::Folder, 0o700))]);
+        self.fail_after = None;
     }
 }

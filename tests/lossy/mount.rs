@@ -46,6 +46,14 @@ impl Lossy {
         lock(&self.disk).sync_all();
     }
 
+    pub fn fail_sync(&self, after: u32) {
+        lock(&self.disk).fail_sync(after);
+    }
+
+    pub fn has_failed(&self) -> bool {
+        lock(&self.disk).has_failed()
+    }
+
     pub fn clear(&self) {
         lock(&self.disk).clear();
     }
@@ -228,6 +236,9 @@ impl Filesystem for Mounted {
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        if lock(&self.0).fails(ino.0) {
+            return reply.error(Errno::EIO);
+        }
         self.done(reply, |disk| disk.sync(ino.0));
     }
 

@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::warden::Warden;
+
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A sandbox that ends with the test.
 pub(crate) struct Sandbox {
+    /// Ends it, before the folder is removed.
+    _warden: Warden,
     root: TempDir,
     dir: PathBuf,
 }
@@ -51,7 +55,7 @@ impl Sandbox {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let dir = root.path().join("sandbox");
-        Self { root, dir }
+        Self { _warden: Warden::of(root.path(), "sandbox"), root, dir }
     }
 
     /// A sandbox whose identity is lost.
@@ -237,14 +241,5 @@ impl Sandbox {
         let (head, body) = reply.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1).expect("has a status").parse().expect("is a number");
         Some((status, serde_json::from_str(body).expect("is JSON")))
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        if self.path("sandbox.json").exists() {
-            // Nothing may panic here: the test may be unwinding.
-            let _ended = self.command(&["down"]).status();
-        }
     }
 }

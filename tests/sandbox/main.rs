@@ -1,6 +1,15 @@
 //! The sandbox with its real processes: its life, its accidents and its faults.
-#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod faults;
 mod guard;
+mod left;
 mod life;
+#[path = "../harness/warden.rs"]
+mod warden;

@@ -16,8 +16,8 @@ pub(crate) struct Heavy {
     pub(crate) title: &'static str,
     /// What `--help` says besides.
     pub(crate) text: &'static str,
-    package: &'static str,
-    /// The test targets.
+    packages: &'static [&'static str],
+    /// The test targets, each of one of the packages.
     targets: &'static [&'static str],
     /// Whether the binary must be there in release too.
     binary: bool,
@@ -31,7 +31,7 @@ pub(crate) const ALL: &[Heavy] = &[
         text: "\
 Records every write, sync, rename and truncation that the journal makes, builds every state of the disk that a power cut could
 leave of them, opens each, and looks for what was acknowledged. --full builds a million.",
-        package: "recover-journal",
+        packages: &["recover-journal"],
         targets: &["power"],
         binary: false,
     },
@@ -42,7 +42,7 @@ leave of them, opens each, and looks for what was acknowledged. --full builds a 
 Runs every scenario under 100,000 seeds: lost, late and doubled replies, kills, failing disks, jumping clocks, a second operator.
 After every event the invariants, at the end the outside's own ledger. RECOVER_SEED=n repeats one seed and prints its trace.
 --full runs 10,000,000.",
-        package: "recover-scenarios",
+        packages: &["recover-scenarios"],
         targets: &["seeds"],
         binary: false,
     },
@@ -53,7 +53,7 @@ After every event the invariants, at the end the outside's own ledger. RECOVER_S
 Mounts a FUSE file system of the tests' own, puts a sandbox's state on it, kills the recovery at random moments and drops what was
 not synced, resumes, and asks the ledger; beside it, sled alone on the same file system loses what it acknowledged. Without
 /dev/fuse or the right to mount it is not run, and says so.",
-        package: "recover",
+        packages: &["recover"],
         targets: &["lossy"],
         binary: true,
     },
@@ -63,7 +63,7 @@ not synced, resumes, and asks the ledger; beside it, sled alone on the same file
         text: "\
 Flips each bit and cuts at each length of the files of a finished state directory, and swaps, doubles, rolls back and removes
 segments. Each is damage or a torn tail that is tolerated, and never a silent change.",
-        package: "recover-journal",
+        packages: &["recover-journal"],
         targets: &["flip"],
         binary: false,
     },
@@ -73,7 +73,7 @@ segments. Each is damage or a torn tail that is tolerated, and never a silent ch
         text: "\
 Puts canaries in the place of every secret, lets the authority repeat them wherever it can, kills runs on the way, and looks for
 them in eight encodings in state, outputs, logs, arguments and environments of every process. Some checks need root.",
-        package: "recover",
+        packages: &["recover"],
         targets: &["canary"],
         binary: true,
     },
@@ -83,7 +83,7 @@ them in eight encodings in state, outputs, logs, arguments and environments of e
         text: "\
 Starts a hundred commands on one target at once, and resumes after a kill; copies a state directory to another machine; runs with
 clocks in 1970, in 2100, and jumping. Some checks need root or a C compiler.",
-        package: "recover",
+        packages: &["recover"],
         targets: &["race"],
         binary: true,
     },
@@ -93,7 +93,7 @@ clocks in 1970, in 2100, and jumping. Some checks need root or a C compiler.",
         text: "\
 Arguments, configurations, replies, files and surroundings that are wrong in some way, each with the error code and the exit code
 that it must lead to. BADINPUT=word takes the cases whose name contains the word. Both forms are the same.",
-        package: "recover",
+        packages: &["recover"],
         targets: &["badinput"],
         binary: false,
     },
@@ -101,11 +101,12 @@ that it must lead to. BADINPUT=word takes the cases whose name contains the word
         name: "faults",
         title: "system calls that fail or are the last",
         text: "\
-Runs the recovery of a sandbox under strace and makes its state-changing calls fail (EIO, ENOSPC, EDQUOT, EROFS, EMFILE, EINTR;
-once and for ever) or be its last (SIGKILL), finishes the work without faults, and asks the sandbox's ledger. --full takes
-every call of a run, which lasts a night. Without strace it is not run, and says so.",
-        package: "recover",
-        targets: &["faults"],
+Makes every call that the log makes of its storage fail (EIO, ENOSPC, EDQUOT, EROFS, EMFILE, EINTR, short; once and for ever),
+in memory. Runs the recovery of a sandbox under strace and makes its state-changing calls fail or be its last (SIGKILL), finishes
+the work without faults, and asks the sandbox's ledger. --full takes every call of a run, which lasts a night. Without strace
+that half is not run, and says so.",
+        packages: &["recover", "recover-journal"],
+        targets: &["faults", "io"],
         binary: true,
     },
 ];
@@ -126,7 +127,10 @@ impl Heavy {
 
     /// What builds and runs it.
     pub(crate) fn command(&self) -> Command {
-        let mut command = cargo(&["test", "--release", "-p", self.package]);
+        let mut command = cargo(&["test", "--release"]);
+        for package in self.packages {
+            command.args(["-p", package]);
+        }
         for target in self.targets {
             command.args(["--test", target]);
         }

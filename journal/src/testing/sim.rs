@@ -42,6 +42,11 @@ pub enum Op {
         /// The file.
         inode: usize,
     },
+    /// A sync of a file failed: the system takes what was written for clean from then on, and a later sync does nothing for it.
+    SyncFailed {
+        /// The file.
+        inode: usize,
+    },
     /// A file was renamed.
     Rename {
         /// The old path.
@@ -140,7 +145,20 @@ impl Image {
             Op::Remove { path } => {
                 self.names.remove(path);
             }
-            Op::Sync { .. } | Op::SyncDir { .. } => {}
+            Op::Sync { .. } | Op::SyncFailed { .. } | Op::SyncDir { .. } => {}
+        }
+    }
+
+    /// What is on the disk of an operation that has this fate.
+    fn settle(&mut self, op: &Op, fate: Fate) {
+        match (fate, op) {
+            (Fate::Kept, _) => self.apply(op, usize::MAX),
+            (Fate::Torn(bytes), Op::Write { .. }) => self.apply(op, bytes),
+            (Fate::Front(bytes), Op::Write { inode, offset, bytes: all }) => {
+                let (offset, bytes) = (offset + bytes as u64, all.get(bytes..).unwrap_or_default().to_vec());
+                self.apply(&Op::Write { inode: *inode, offset, bytes }, usize::MAX);
+            }
+            (Fate::Torn(_) | Fate::Front(_) | Fate::Lost, _) => {}
         }
     }
 
@@ -160,6 +178,7 @@ impl Op {
             Self::MakeDir { .. }
             | Self::Make { .. }
             | Self::Sync { .. }
+            | Self::SyncFailed { .. }
             | Self::Rename { .. }
             | Self::Remove { .. }
             | Self::SyncDir { .. } => None,
@@ -171,7 +190,11 @@ impl Op {
         match self {
             Self::MakeDir { path } | Self::Make { path, .. } | Self::Remove { path } => Some(parent(path)),
             Self::Rename { to, .. } => Some(parent(to)),
-            Self::Write { .. } | Self::Resize { .. } | Self::Sync { .. } | Self::SyncDir { .. } => None,
+            Self::Write { .. }
+            | Self::Resize { .. }
+            | Self::Sync { .. }
+            | Self::SyncFailed { .. }
+            | Self::SyncDir { .. } => None,
         }
     }
 }
@@ -214,13 +237,13 @@ impl SimStorage {
         names.into_iter().map(|(path, inode)| (path, state.live.inode(inode).clone())).collect()
     }
 
-    /// The operations that succeeded so far.
+    /// The operations that succeeded so far, and the syncs that did not.
     #[must_use]
     pub fn ops(&self) -> Vec<Op> {
         self.lock().ops.clone()
     }
 
-    /// How many operations succeeded so far.
+    /// How many of them there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().ops.len()
@@ -259,7 +282,7 @@ impl SimStorage {
         let mut pending: Vec<(usize, &Op)> = Vec::new();
         for (number, op) in state.ops.iter().enumerate().take(ops) {
             let synced = |other: &Op| match op {
-                Op::Sync { inode } => other.contents_of() == Some(*inode),
+                Op::Sync { inode } | Op::SyncFailed { inode } => other.contents_of() == Some(*inode),
                 Op::SyncDir { path } => other.names_in() == Some(path),
                 Op::MakeDir { .. }
                 | Op::Make { .. }
@@ -268,25 +291,15 @@ impl SimStorage {
                 | Op::Rename { .. }
                 | Op::Remove { .. } => false,
             };
-            pending.retain(|(_, other)| {
-                let now = synced(other);
-                if now {
-                    durable.apply(other, usize::MAX);
-                }
-                !now
-            });
+            // A failed sync is the last chance that what was written before it had.
+            let failed = matches!(op, Op::SyncFailed { .. });
+            for (other_number, other) in pending.extract_if(.., |(_, other)| synced(other)) {
+                durable.settle(other, if failed { fate(other_number, other) } else { Fate::Kept });
+            }
             pending.push((number, op));
         }
         for (number, op) in pending {
-            match (fate(number, op), op) {
-                (Fate::Kept, _) => durable.apply(op, usize::MAX),
-                (Fate::Torn(bytes), Op::Write { .. }) => durable.apply(op, bytes),
-                (Fate::Front(bytes), Op::Write { inode, offset, bytes: all }) => {
-                    let (offset, bytes) = (offset + bytes as u64, all.get(bytes..).unwrap_or_default().to_vec());
-                    durable.apply(&Op::Write { inode: *inode, offset, bytes }, usize::MAX);
-                }
-                (Fate::Torn(_) | Fate::Front(_) | Fate::Lost, _) => {}
-            }
+            durable.settle(op, fate(number, op));
         }
         // A directory that is lost takes its names with it.
         let Image { names, dirs, .. } = &mut durable;
@@ -415,7 +428,12 @@ impl StorageFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.lock().run(Op::Sync { inode: self.inode })
+        let mut state = self.lock();
+        let synced = state.run(Op::Sync { inode: self.inode });
+        if synced.is_err() {
+            state.ops.push(Op::SyncFailed { inode: self.inode });
+        }
+        synced
     }
 
     fn size(&self) -> io::Result<u64> {

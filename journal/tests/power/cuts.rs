@@ -180,38 +180,6 @@ fn a_steady_commit_is_one_write_and_one_sync_and_then_the_mark() {
 }
 
 #[test]
-fn whatever_operation_fails_nothing_unsafe_is_acknowledged_and_nothing_after_it() {
-    let all = batches();
-    let healthy = SimStorage::new();
-    write(&healthy);
-    for (errno, forever) in [(5, false), (5, true), (28, false), (28, true), (30, true), (122, false)] {
-        for nth in 0..healthy.len() {
-            let case = format!("errno {errno} at {nth}, forever {forever}");
-            let storage = SimStorage::new();
-            storage.fail(nth, Fault::Errno(errno), forever);
-            let mut acked = 0;
-            if let Ok(log) = open(&storage) {
-                for batch in &all {
-                    match log.append_blocking(batch.clone()) {
-                        Ok(_) => acked += 1,
-                        Err(JournalError::Poisoned(_)) => break,
-                        Err(other) => panic!("{case}: {other:?}"),
-                    }
-                }
-                if log.poisoned().is_some() {
-                    let again = log.append_blocking(made::run(60, 1));
-                    assert!(matches!(again, Err(JournalError::Poisoned(_))), "{case}: {again:?}");
-                }
-            }
-            storage.heal();
-            let after = storage.power_cut(storage.len(), |_, _| Fate::Lost);
-            check(&after, acked, &all, &case);
-            check(&storage, acked, &all, &format!("{case}, the power stays"));
-        }
-    }
-}
-
-#[test]
 fn a_failed_sync_is_never_tried_again() {
     let storage = SimStorage::new();
     let log = open(&storage).unwrap();
@@ -229,20 +197,6 @@ fn a_failed_sync_is_never_tried_again() {
     drop(log);
     let after = storage.ops().split_off(before);
     assert!(!after.iter().any(|op| matches!(op, Op::Sync { .. })), "{after:?}");
-}
-
-#[test]
-fn a_short_write_is_completed() {
-    let all = batches();
-    let healthy = SimStorage::new();
-    write(&healthy);
-    for nth in 0..healthy.len() {
-        let storage = SimStorage::new();
-        storage.fail(nth, Fault::Short, false);
-        write(&storage);
-        let after = storage.power_cut(storage.len(), |_, _| Fate::Lost);
-        check(&after, all.len(), &all, &format!("short at {nth}"));
-    }
 }
 
 #[test]

@@ -281,8 +281,8 @@ fn apply(state: &mut State, act: &Act, now: i64, hit: Option<Fault>) -> Performe
             happened(&match (which.storage, state.site.ground, foreign) {
                 (Storage::Original(_), ..) => Durability::Durable { on: on() },
                 (Storage::Target, Ground::Refuted, _) => Durability::Refuted { on: "tmpfs".into() },
-                (Storage::Target, Ground::Undecided, _) => Durability::Undecided { on: "nfs4".into() },
-                (Storage::Target, Ground::Durable, Some(serial)) => Durability::Occupied { on: on(), serial },
+                (Storage::Target, _, Some(serial)) => Durability::Occupied { on: on(), serial },
+                (Storage::Target, Ground::Undecided, None) => Durability::Undecided { on: "nfs4".into() },
                 (Storage::Target, Ground::Durable, None) => Durability::Durable { on: on() },
             })
         }

@@ -163,7 +163,9 @@ impl Judge {
     fn judge_directories(&self, step: &str, before: &Site, after: &Site) {
         let after = directories(after);
         for dir in directories(before) {
-            let kept = after.iter().any(|now| now.id == dir.id && now.serial == dir.serial);
+            // A connector that kept a key when it presented a token fetches what was issued to it as soon as it starts.
+            let fetches = dir.key_for.is_some() && matches!(step, "start" | "restart");
+            let kept = after.iter().any(|now| now.id == dir.id && (now.serial == dir.serial || fetches));
             if dir.serial.is_some() && !kept {
                 self.breach(format!("N9: {step} lost the directory {dir:?}"));
             }
@@ -197,13 +199,13 @@ impl Onlooker for Judge {
         self.judge_directories(step, &before.site, &after.site);
         match step {
             "mint" => {
-                // What was surely not sent minted nothing.
-                if !matches!(came, Performed::Retry { .. }) {
+                // What was surely not done minted nothing.
+                if !matches!(came, Performed::Retry { .. } | Performed::Refused(_)) {
                     self.judge_mint(before, now);
                     let mut seen = self.seen.borrow_mut();
                     seen.mints += 1;
                     seen.second_mints += u32::from(self.deeds.borrow().mints > 0);
-                    self.deeds.borrow_mut().mints += u32::from(!matches!(came, Performed::Refused(_)));
+                    self.deeds.borrow_mut().mints += 1;
                 }
             }
             "reattach" | "detach" | "set-aside" | "put-back" => {

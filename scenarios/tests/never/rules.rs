@@ -8,12 +8,15 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use crate::judge::Seen;
 use crate::story::story;
 
-const CASES: u32 = 1_500;
+/// In a second or a few; `PROPTEST_CASES` takes more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_500)
+}
 
 /// No story breaks the rules of this line; and what the line is about did come up.
 fn never(line: &str, enough: fn(&Seen) -> bool) {
     let seen = RefCell::new(Seen::default());
-    let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    let config = Config { cases: cases(), failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
     let told = TestRunner::new(config).run(&story(), |story| {
         let told = story.play().map_err(TestCaseError::fail)?;
         seen.borrow_mut().add(&told.seen);
@@ -25,7 +28,7 @@ fn never(line: &str, enough: fn(&Seen) -> bool) {
         panic!("{why}");
     }
     let seen = seen.into_inner();
-    println!("{line}: {CASES} stories: {seen:?}");
+    println!("{line}: {} stories: {seen:?}", cases());
     assert!(enough(&seen), "the stories hardly touch it: {seen:?}");
 }
 

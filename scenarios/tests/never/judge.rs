@@ -181,6 +181,7 @@ fn directories(site: &Site) -> Vec<&Dir> {
     [Some(&site.target), site.original.as_ref(), site.displaced.as_ref(), site.aside.as_ref()]
         .into_iter()
         .flatten()
+        .chain(&site.kept)
         .collect()
 }
 

@@ -4,6 +4,10 @@
 //! The judge is the server: it reads the bytes that came. The contract's requests are written out a second time here.
 
 mod calls;
+#[path = "../../../../../tests/harness/tls.rs"]
+#[expect(unreachable_pub, reason = "it is public for the tests of the binary")]
+mod certificates;
 mod replies;
 mod secrets;
+mod tls;
 mod wire;

@@ -199,15 +199,13 @@ impl Onlooker for Judge {
         }
         self.judge_directories(step, &before.site, &after.site);
         match step {
-            "mint" => {
-                // What was surely not done minted nothing.
-                if !matches!(came, Performed::Retry { .. } | Performed::Refused(_)) {
-                    self.judge_mint(before, now);
-                    let mut seen = self.seen.borrow_mut();
-                    seen.mints += 1;
-                    seen.second_mints += u32::from(self.deeds.borrow().mints > 0);
-                    self.deeds.borrow_mut().mints += 1;
-                }
+            // What was surely not done minted nothing.
+            "mint" if !matches!(came, Performed::Retry { .. } | Performed::Refused(_)) => {
+                self.judge_mint(before, now);
+                let mut seen = self.seen.borrow_mut();
+                seen.mints += 1;
+                seen.second_mints += u32::from(self.deeds.borrow().mints > 0);
+                self.deeds.borrow_mut().mints += 1;
             }
             "reattach" | "detach" | "set-aside" | "put-back" => {
                 self.deeds.borrow_mut().reattached |= step == "reattach";

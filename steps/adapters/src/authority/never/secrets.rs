@@ -145,7 +145,9 @@ fn n7_nothing_that_is_journaled_gives_a_secret_away() {
                 // In JSON the text itself is escaped once more, unless it is to be read as an escape.
                 let text = match written {
                     Written::Json => write(&told, written),
-                    _ => serde_json::to_string(&write(&told, written)).unwrap().trim_matches('"').to_owned(),
+                    Written::Plain | Written::Hex | Written::Percent | Written::Base64(_) => {
+                        serde_json::to_string(&write(&told, written)).unwrap().trim_matches('"').to_owned()
+                    }
                 };
                 let body = place.replace("LABEL", label["label"].as_str().unwrap_or("l")).replace('X', &text);
                 let body = body.replace("MINTED", &quoted(&token));

@@ -107,6 +107,8 @@ impl Birth {
         if rustix::io::write(&file, text)? != text.len() {
             return Err(rustix::io::Errno::IO.into());
         }
+        // Or a power cut leaves the name with nothing in it, and nobody can say whom it named.
+        rustix::fs::fsync(&file)?;
         rustix::fs::rename(self.tmp.as_c_str(), self.pidfile.as_c_str())?;
         Ok(())
     }

@@ -107,7 +107,7 @@ pub enum Durability {
         /// What it is.
         on: String,
     },
-    /// It is durable, and an identity that the authority does not know is on it.
+    /// It is not refuted as durable, and an identity that the authority does not know is on it.
     Occupied {
         /// The file system and what it is on.
         on: String,

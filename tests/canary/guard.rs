@@ -10,8 +10,12 @@ use crate::sandbox::{RECOVER, Sandbox};
 
 type Check = fn() -> Result<String, String>;
 
-pub const CHECKS: &[(&str, Check)] =
-    &[("control.sock", another_user), ("a core dump", core), ("swapped paths", swapped)];
+pub const CHECKS: &[(&str, Check)] = &[
+    ("control.sock", another_user),
+    ("another's state directory", foreign),
+    ("a core dump", core),
+    ("swapped paths", swapped),
+];
 
 const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1", "--yes"];
 const NOBODY: u32 = 65_534;
@@ -53,6 +57,48 @@ fn another_user() -> Result<String, String> {
         return Err(format!("another user: {first:?}, then {second:?}; the run {ended}"));
     }
     Ok("another user gets no connection, and let to it no hearing".to_owned())
+}
+
+/// A state directory of somebody else is not used, by root neither, and nothing is left in it.
+fn foreign() -> Result<String, String> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok("NOT RUN: only root can make another user's directory".to_owned());
+    }
+    let sandbox = Sandbox::up();
+    let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let at = |name: &str| home.path().join(name);
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(|e| e.to_string())
+    };
+    // Where another user gets at them.
+    mode(home.path(), 0o755)?;
+    std::fs::copy(sandbox.config(), at("recover.toml")).map_err(|e| e.to_string())?;
+    std::fs::copy(RECOVER, at("recover")).map_err(|e| e.to_string())?;
+    mode(&at("recover.toml"), 0o644)?;
+    mode(&at("recover"), 0o755)?;
+    let cases = [
+        ("root", 0, NOBODY, 0o700),
+        ("root", 0, NOBODY, 0o755),
+        ("nobody", NOBODY, 0, 0o755),
+        ("nobody", NOBODY, 1, 0o755),
+    ];
+    for (number, (who, user, owner, bits)) in cases.into_iter().enumerate() {
+        let state = at(&format!("state-{number}"));
+        std::fs::create_dir(&state).map_err(|e| e.to_string())?;
+        std::os::unix::fs::chown(&state, Some(owner), Some(owner)).map_err(|e| e.to_string())?;
+        mode(&state, bits)?;
+        let mut command = Command::new(at("recover"));
+        command.arg("--config").arg(at("recover.toml")).arg("--state-dir").arg(&state).args(GO);
+        let output = command.uid(user).gid(user).current_dir("/").output().map_err(|e| e.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() != Some(64) || !said.contains("error[RCV0015]") {
+            return Err(format!("{who} on the directory of {owner}, {bits:o}: {} {said}", output.status));
+        }
+        if !surrounding(&state).is_empty() {
+            return Err(format!("{who} left something in the directory of {owner}: {:?}", surrounding(&state)));
+        }
+    }
+    Ok(format!("{} ways, each RCV0015 and nothing written", cases.len()))
 }
 
 /// That no core is dumped says something only where another program's is.

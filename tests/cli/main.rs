@@ -10,6 +10,8 @@
 )]
 
 mod bad_input;
+#[path = "../harness/tls.rs"]
+mod certificates;
 mod concurrency;
 mod disk;
 mod evidence;

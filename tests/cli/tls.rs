@@ -1,38 +1,18 @@
 //! A control plane behind TLS: one whose certificate is not trusted hears nothing, one with a private CA is worked with.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use crate::certificates::{Ca, Years, ca, message, server};
 use crate::sandbox::Sandbox;
 use crate::{code, result, stderr};
 
 const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1", "--output", "json"];
-
-/// A private certificate authority, and its certificate as a file.
-struct Ca {
-    issuer: Issuer<'static, KeyPair>,
-    file: PathBuf,
-}
-
-fn ca(home: &Path, name: &str) -> Ca {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
-    let file = home.join(format!("{name}.pem"));
-    std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
-    Ca { issuer: Issuer::new(params, key), file }
-}
-
-/// The years in which a certificate is good.
-type Years = (i32, i32);
 
 /// TLS in front of a plain server, with a certificate of this CA for this name.
 struct Front {
@@ -40,19 +20,8 @@ struct Front {
     requests: Arc<AtomicUsize>,
 }
 
-fn front(upstream: &str, ca: &Ca, name: &str, (from, to): Years) -> Front {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    params.not_before = date_time_ymd(from, 1, 1);
-    params.not_after = date_time_ymd(to, 1, 1);
-    let certificate = params.signed_by(&key, &ca.issuer).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-        .unwrap();
-    let config = Arc::new(config);
+fn front(upstream: &str, ca: &Ca, name: &str, years: Years) -> Front {
+    let config = server(Some(ca), name, years, false);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let requests = Arc::new(AtomicUsize::new(0));
@@ -76,21 +45,6 @@ fn relay(stream: TcpStream, config: Arc<ServerConfig>, upstream: &str, requests:
     tls.write_all(&message(&mut plain)?).ok()?;
     tls.conn.send_close_notify();
     tls.flush().ok()
-}
-
-/// A whole HTTP message: its head, and as much body as the head announces.
-fn message(from: &mut impl Read) -> Option<Vec<u8>> {
-    let (mut bytes, mut byte) = (Vec::new(), [0]);
-    while !bytes.ends_with(b"\r\n\r\n") {
-        from.read_exact(&mut byte).ok()?;
-        bytes.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    from.read_exact(&mut body).ok()?;
-    bytes.extend(body);
-    Some(bytes)
 }
 
 fn configure(sandbox: &Sandbox, original: &str, base: &str, ca: Option<&Path>) {

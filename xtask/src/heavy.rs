@@ -21,6 +21,8 @@ pub(crate) struct Heavy {
     targets: &'static [&'static str],
     /// Whether the binary must be there in release too.
     binary: bool,
+    /// Whether it is left to the night, and not part of `cargo xtask ci`.
+    pub(crate) night: bool,
 }
 
 /// Every such lane.
@@ -34,6 +36,7 @@ leave of them, opens each, and looks for what was acknowledged. --full builds a 
         packages: &["recover-journal"],
         targets: &["power"],
         binary: false,
+        night: false,
     },
     Heavy {
         name: "sim",
@@ -45,6 +48,7 @@ After every event the invariants, at the end the outside's own ledger. RECOVER_S
         packages: &["recover-scenarios"],
         targets: &["seeds"],
         binary: false,
+        night: false,
     },
     Heavy {
         name: "lossy",
@@ -56,6 +60,7 @@ not synced, resumes, and asks the ledger; beside it, sled alone on the same file
         packages: &["recover"],
         targets: &["lossy"],
         binary: true,
+        night: false,
     },
     Heavy {
         name: "flip",
@@ -66,6 +71,7 @@ segments. Each is damage or a torn tail that is tolerated, and never a silent ch
         packages: &["recover-journal"],
         targets: &["flip"],
         binary: false,
+        night: false,
     },
     Heavy {
         name: "canary",
@@ -76,6 +82,7 @@ them in eight encodings in state, outputs, logs, arguments and environments of e
         packages: &["recover"],
         targets: &["canary"],
         binary: true,
+        night: false,
     },
     Heavy {
         name: "race",
@@ -86,6 +93,7 @@ clocks in 1970, in 2100, and jumping. Some checks need root or a C compiler.",
         packages: &["recover"],
         targets: &["race"],
         binary: true,
+        night: false,
     },
     Heavy {
         name: "badinput",
@@ -96,6 +104,7 @@ that it must lead to. BADINPUT=word takes the cases whose name contains the word
         packages: &["recover"],
         targets: &["badinput"],
         binary: false,
+        night: false,
     },
     Heavy {
         name: "faults",
@@ -108,6 +117,19 @@ that half is not run, and says so.",
         packages: &["recover", "recover-journal"],
         targets: &["faults", "io"],
         binary: true,
+        night: false,
+    },
+    Heavy {
+        name: "uml",
+        title: "power cuts of a guest kernel with ext4 (only by name: not in `ci`)",
+        text: "\
+Boots user-mode Linux with the sandbox's state on an ext4 of its own, runs the real binary in it, kills the guest at drawn moments,
+boots it again, resumes, and asks the ledger of a control plane whose files are on the host. 10 cuts; --full makes 50. Without
+linux.uml, busybox (static) or mkfs.ext4, or where a guest does not boot, it is not run, and says so.",
+        package: "recover",
+        targets: &["uml"],
+        binary: true,
+        night: true,
     },
 ];
 

@@ -7,11 +7,27 @@ use recover_engine::{Act, FenceRaised, Kind, Performed, Probed, Record, World};
 use crate::journal::MemoryJournal;
 use crate::world::State;
 
+/// One act as it is seen from outside: the world right before it and right after it, and what came of it.
+pub(crate) struct Sight<'a> {
+    pub(crate) act: &'a Act,
+    pub(crate) before: &'a State,
+    pub(crate) after: &'a State,
+    pub(crate) came: &'a Performed,
+    pub(crate) now: i64,
+    pub(crate) journal: &'a MemoryJournal,
+}
+
+/// Who looks on while things are done.
+pub(crate) trait Onlooker {
+    fn saw(&self, sight: &Sight<'_>);
+}
+
 /// The world of one process: the state outlives it.
 pub(crate) struct SimWorld<'a> {
     pub(crate) state: &'a RefCell<State>,
     pub(crate) clock: &'a Cell<i64>,
     pub(crate) journal: &'a MemoryJournal,
+    pub(crate) onlooker: Option<&'a dyn Onlooker>,
 }
 
 impl SimWorld<'_> {
@@ -36,7 +52,12 @@ impl World for SimWorld<'_> {
         self.enter(act);
         let mut state = self.state.borrow_mut();
         let hit = state.hit(act.doing.step, false);
+        let before = self.onlooker.map(|_| state.clone());
         let performed = state.attempt(act, self.clock.get(), hit);
+        if let (Some(onlooker), Some(before)) = (self.onlooker, before) {
+            let (came, now) = (&performed, self.clock.get());
+            onlooker.saw(&Sight { act, before: &before, after: &state, came, now, journal: self.journal });
+        }
         state.invariants(self.clock.get());
         performed
     }

@@ -10,6 +10,7 @@
 
 mod authority;
 mod cancel;
+#[expect(dead_code, reason = "those who look on look at more of it")]
 mod checked;
 mod crash;
 mod fuse;

@@ -27,6 +27,8 @@ pub(crate) struct Site {
     pub(crate) displaced: Option<Dir>,
     /// Set aside on a person's word.
     pub(crate) aside: Option<Dir>,
+    /// What stood where something was put back, and was not empty: it gets a name of its own.
+    pub(crate) kept: Vec<Dir>,
     pub(crate) ground: Ground,
     /// The original cannot be read.
     pub(crate) unreadable: bool,
@@ -60,6 +62,7 @@ impl Site {
             original: original.then(|| Dir { id: 2, serial: Some("s1".into()), key_for: None }),
             displaced: None,
             aside: None,
+            kept: Vec::new(),
             ground: Ground::Durable,
             unreadable: false,
             original_dead: false,
@@ -118,7 +121,10 @@ impl Site {
 
     pub(crate) fn put_back(&mut self) {
         if let Some(aside) = self.aside.take() {
-            self.target = aside;
+            let there = std::mem::replace(&mut self.target, aside);
+            if there.serial.is_some() || there.key_for.is_some() {
+                self.kept.push(there);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use recover_engine::{
 };
 use recover_steps::{Instance, Pair, Paired};
 
-use crate::checked::SimWorld;
+use crate::checked::{Onlooker, SimWorld};
 use crate::fuse::{Fuse, FusedJournal, FusedWorld, block_on};
 use crate::host::{Scripted, SimHost};
 use crate::journal::MemoryJournal;
@@ -99,6 +99,17 @@ impl Sim {
 
     /// One process, from taking the run up to its end or the fuse's.
     pub(crate) fn go(&mut self, length: u32, script: &[Scripted], waits_for_people: bool) -> Went {
+        self.go_watched(length, script, waits_for_people, None)
+    }
+
+    /// The same, with somebody looking on.
+    pub(crate) fn go_watched(
+        &mut self,
+        length: u32,
+        script: &[Scripted],
+        waits_for_people: bool,
+        onlooker: Option<&dyn Onlooker>,
+    ) -> Went {
         let mut run = match self.taken_up() {
             Ok(run) => run,
             Err(why) => return Went { end: End::Failed(why), replies: Vec::new(), unanswered: 0 },
@@ -106,7 +117,7 @@ impl Sim {
         let (clock, fuse) = (Cell::new(self.now), Fuse::new(length));
         let state = RefCell::new(self.state.clone());
         let host = SimHost::new(&clock, script, waits_for_people);
-        let world = SimWorld { state: &state, clock: &clock, journal: &self.journal };
+        let world = SimWorld { state: &state, clock: &clock, journal: &self.journal, onlooker };
         let (fused_journal, fused_world) = (FusedJournal(&self.journal, &fuse), FusedWorld(&world, &fuse));
         let end = match block_on(&fuse, drive(&mut run, &fused_journal, &fused_world, &host)) {
             None => End::Crashed,
@@ -175,7 +186,7 @@ impl Sim {
     }
 
     /// A person makes sure that nothing can arrive any more, looks, and says what is so.
-    fn truth(&mut self, step: String) -> Wish {
+    pub(crate) fn truth(&mut self, step: String) -> Wish {
         let Ok(run) = self.taken_up() else { panic!("a run in doubt is taken up") };
         let Phase::Open(open) = &run.position().phase else { panic!("a run in doubt has an open intent") };
         let label = format!("{}-{}", self.run, open.intent.ordinal);

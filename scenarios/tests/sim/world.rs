@@ -273,7 +273,7 @@ fn apply(state: &mut State, act: &Act, now: i64, hit: Option<Fault>) -> Performe
         }
         "prove-durable" => {
             let which: ProveDurable = body(data);
-            if bad {
+            if bad && which.storage == Storage::Target {
                 state.site.ground = Ground::Refuted;
             }
             let on = || "the simulated disk".to_owned();
@@ -281,8 +281,8 @@ fn apply(state: &mut State, act: &Act, now: i64, hit: Option<Fault>) -> Performe
             happened(&match (which.storage, state.site.ground, foreign) {
                 (Storage::Original(_), ..) => Durability::Durable { on: on() },
                 (Storage::Target, Ground::Refuted, _) => Durability::Refuted { on: "tmpfs".into() },
-                (Storage::Target, Ground::Undecided, _) => Durability::Undecided { on: "nfs4".into() },
-                (Storage::Target, Ground::Durable, Some(serial)) => Durability::Occupied { on: on(), serial },
+                (Storage::Target, _, Some(serial)) => Durability::Occupied { on: on(), serial },
+                (Storage::Target, Ground::Undecided, None) => Durability::Undecided { on: "nfs4".into() },
                 (Storage::Target, Ground::Durable, None) => Durability::Durable { on: on() },
             })
         }
@@ -378,6 +378,9 @@ fn observe(state: &State) -> Observed {
 fn mint(state: &mut State, act: &Act, now: i64, hit: Option<Fault>) -> Performed {
     let recover_steps::Mint { ttl_s } = body(&act.doing.body);
     let (label, expires_at) = (label(act), now + i64::from(ttl_s) * 1000);
+    if state.site.target.serial.is_some() && state.site.target.serial.as_deref() == act.epoch.as_deref() {
+        return Performed::Refused(Reason::new("storage", "the identity is back"));
+    }
     if let Some(Fault::Late(calls)) = hit {
         state.flight.push((calls + 1, Flight::Mint { label, expires_at }));
         return Performed::Unknown { why: "no reply came".into() };

@@ -195,6 +195,21 @@ async fn a_lost_identity_is_replaced_step_by_step() {
     bench.end().await;
 }
 
+/// It happens where the connector was started for a pairing and fetched, with a key that it had kept, what was lost.
+#[tokio::test]
+async fn nothing_is_minted_where_the_lost_identity_is_back() {
+    let bench = Bench::new().await;
+    let identity = bench.disk.path().join("data/identity.json");
+    std::fs::write(&identity, r#"{"serial":"s1"}"#).unwrap();
+    let refused = bench.perform(Mint { ttl_s: 600 }).await;
+    assert!(matches!(&refused, Performed::Refused(r) if r.code == code::STORAGE), "{refused:?}");
+    assert_eq!((bench.minted(), bench.in_memory()), (0, 0));
+    std::fs::write(&identity, r#"{"serial":"s0"}"#).unwrap();
+    bench.token().await;
+    assert_eq!(bench.minted(), 1, "another identity is another matter");
+    bench.end().await;
+}
+
 #[tokio::test]
 async fn a_mint_whose_answer_was_lost_is_absent_once_it_is_fenced() {
     let bench = Bench::new().await;

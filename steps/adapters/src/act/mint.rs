@@ -7,6 +7,7 @@ use super::handover;
 use crate::authority::{Failure, TokenState};
 use crate::connector::Connector;
 use crate::secrets::Sealed;
+use crate::storage::Looked;
 use crate::trouble::{Trouble, code};
 
 /// The label of this run's token of this ordinal, by which an orphan is found.
@@ -26,6 +27,7 @@ impl Connector {
         if folder.holds(&label).map_err(|e| Trouble::retry(e.to_string()))? {
             return Err(Trouble::Unknown(format!("a secret is already kept under label {label}")));
         }
+        self.still_lost(act)?;
         let fresh = self.authority.mint(&label, step.ttl_s).await.map_err(Failure::changing)?;
         let (minted, secret) = fresh.into_parts();
         let expires_at = minted.expires_at().ok_or_else(|| Trouble::Unknown("the token's end is no time".into()))?;
@@ -40,6 +42,18 @@ impl Connector {
             [one] if one.accessor == token.accessor => Ok(Minted::Minted { token }),
             [_, _, ..] => Err(self.unmint(act, &label, code::DUPLICATED, "one mint left several working tokens").await),
             [_] | [] => Err(Trouble::Unknown("the authority does not list the token that it has just minted".into())),
+        }
+    }
+
+    /// The lost identity may come back without us: a connector that kept the key of an earlier pairing fetches what was issued
+    /// to it as soon as it starts, also where we started it for another attempt.
+    fn still_lost(&self, act: &Act) -> Result<(), Trouble> {
+        match self.storage.identity() {
+            Looked::There(found) if Some(found.serial.as_str()) == act.epoch.as_deref() => Err(Trouble::refused(
+                code::STORAGE,
+                format!("identity {} is back; nothing is minted in its place", found.serial),
+            )),
+            Looked::There(_) | Looked::Absent | Looked::Unreadable(_) => Ok(()),
         }
     }
 

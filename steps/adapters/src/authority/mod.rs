@@ -4,6 +4,8 @@ mod credential;
 mod failure;
 mod http;
 mod model;
+#[cfg(test)]
+mod never;
 mod origin;
 #[cfg(feature = "testing")]
 mod replies;

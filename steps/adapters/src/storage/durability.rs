@@ -66,20 +66,34 @@ impl Directory {
         };
         let (mount, on) = mount_of(&folder, path)?;
         let durability = durability(judge(&mount, path, &block_device), on);
-        let Durability::Durable { on } = durability else { return Ok(durability) };
-        if mount.read_only {
-            return Ok(Durability::Unwritable { why: format!("{} is mounted read-only", path.display()) });
+        if matches!(durability, Durability::Durable { .. }) {
+            if mount.read_only {
+                return Ok(Durability::Unwritable { why: format!("{} is mounted read-only", path.display()) });
+            }
+            if let Err(e) = self.try_to_write(&folder, run) {
+                return Ok(Durability::Unwritable { why: format!("{}: {e}", path.display()) });
+            }
         }
-        if let Err(e) = self.try_to_write(&folder, run) {
-            return Ok(Durability::Unwritable { why: format!("{}: {e}", path.display()) });
-        }
-        match identity::look_in(&folder, &self.config.identity) {
-            Looked::Absent => Ok(Durability::Durable { on }),
+        self.unless_occupied(&folder, durability, epoch)
+    }
+
+    /// What was found out, unless there is an identity already. Also where durability cannot be told: what a person says of
+    /// the storage then says nothing of what is on it.
+    fn unless_occupied(
+        &self,
+        folder: &OwnedFd,
+        durability: Durability,
+        epoch: Option<&str>,
+    ) -> Result<Durability, Trouble> {
+        let path = &self.config.path;
+        let (Durability::Durable { on } | Durability::Undecided { on }) = &durability else { return Ok(durability) };
+        match identity::look_in(folder, &self.config.identity) {
+            Looked::Absent => Ok(durability),
             // To call it occupied would let the very identity that was lost be set aside.
             Looked::There(found) if Some(found.serial.as_str()) == epoch => {
                 Err(refused(path, format!("identity {} is back; nothing is to be made in its place", found.serial)))
             }
-            Looked::There(found) => Ok(Durability::Occupied { on, serial: found.serial }),
+            Looked::There(found) => Ok(Durability::Occupied { on: on.clone(), serial: found.serial }),
             Looked::Unreadable(why) => Err(refused(path, format!("something is in the way of an identity: {why}"))),
         }
     }
@@ -259,6 +273,23 @@ mod tests {
         assert!(matches!(prove(Some("s1")), Ok(Durability::Occupied { serial, .. }) if serial == "s0"));
         assert!(prove(Some("s0")).is_err(), "the lost identity itself is never in the way");
         std::fs::write(directory.config.path.join("i"), "garbage").unwrap();
+        assert!(prove(Some("s1")).is_err());
+    }
+
+    /// A person may say that a network file system is durable; that does not free it of the identity that is on it.
+    #[test]
+    fn where_durability_cannot_be_told_an_identity_is_seen_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = DirectoryConfig { path: dir.path().to_owned(), originals: vec![], identity: "i".into() };
+        let directory = Directory::new(config);
+        let folder = files::open_dir(dir.path()).unwrap();
+        let undecided = || Durability::Undecided { on: "nfs4".into() };
+        let prove = |epoch| directory.unless_occupied(&folder, undecided(), epoch);
+        assert_eq!(prove(Some("s1")).unwrap(), undecided());
+        std::fs::write(dir.path().join("i"), r#"{"serial":"s0"}"#).unwrap();
+        assert!(matches!(prove(Some("s1")), Ok(Durability::Occupied { serial, .. }) if serial == "s0"));
+        assert!(prove(Some("s0")).is_err(), "the lost identity is back");
+        std::fs::write(dir.path().join("i"), "garbage").unwrap();
         assert!(prove(Some("s1")).is_err());
     }
 }

@@ -126,7 +126,7 @@ that half is not run, and says so.",
 Boots user-mode Linux with the sandbox's state on an ext4 of its own, runs the real binary in it, kills the guest at drawn moments,
 boots it again, resumes, and asks the ledger of a control plane whose files are on the host. 10 cuts; --full makes 50. Without
 linux.uml, busybox (static) or mkfs.ext4, or where a guest does not boot, it is not run, and says so.",
-        package: "recover",
+        packages: &["recover"],
         targets: &["uml"],
         binary: true,
         night: true,

@@ -1,6 +1,7 @@
 //! The command line of `cargo xtask`: few words, so it is read by hand and nothing needs to be built for it.
 
 use crate::heavy::{self, Heavy};
+use crate::mutants::{self, Work};
 
 /// How long each fuzz target runs if nothing else is said. Seconds.
 pub(crate) const FUZZ_SECONDS: u32 = 60;
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Crash { full: bool },
     Heavy { heavy: &'static Heavy, full: bool },
     Loom,
+    Mutants(Work),
     Fuzz { targets: Vec<String>, bound: Bound },
     Bench { quick: bool },
     Graphs { check: bool },
@@ -44,6 +46,7 @@ Usage: cargo xtask <lane> [flags]        `cargo xtask <lane> --help` says more
   crash     kills the binary at every boundary and lets it resume
   loom      every interleaving of the journal's hand-over between threads
   fuzz      arbitrary bytes into whatever reads bytes; `--night` for a billion executions
+  mutants   changes the pure crates in every way that a test must notice; `--judge` only judges what was kept
   bench     measures; `--quick` only checks the counts
   graphs    renews the golden graphs of the scenarios; `--check` compares them
 ";
@@ -63,7 +66,7 @@ const CI: &str = "\
 Usage: cargo xtask ci [--seconds N]
 
 Runs, in this order, and every one even if an earlier one failed:
-  test, fmt, clippy, doc, graphs --check, deny, loom, build; then beside each other crash, the bounded form of every lane
+  test, fmt, clippy, doc, graphs --check, deny, loom, mutants --judge, build; then beside each other crash, the bounded form of every lane
   that has `--full`, and fuzz (N seconds for each target, 60 by default); and alone again bench --quick
 Prints a table of lanes, tests and times at the end, and alone on the last line `N passed, N failed`: the tests executed, as
 libtest counted them, where a lane that failed without a failed test counts as one failed.
@@ -93,6 +96,17 @@ target/fuzz-corpus, so that a second run goes on from the first. A crashing inpu
 output to target/fuzz-TARGET.log.
 Needs a C++ compiler. Runs on stable Rust with RUSTC_BOOTSTRAP=1, which cargo-fuzz needs for its flags.
 To repeat a finding: cargo fuzz run TARGET fuzz/artifacts/TARGET/FILE";
+
+const MUTANTS: &str = "\
+Usage: cargo xtask mutants [--judge] [--package engine|journal|steps|scenarios] [--shard K/N]
+
+Runs cargo-mutants over engine, journal, steps and scenarios, in a copy of the tree below target/mutants, against the quick tests
+of each. What came of each mutant is kept in tests/mutants/outcomes.tsv and holds until the function changes that it is in; only
+what has no outcome, or survived, is run. A survivor that changes nothing has its reason in tests/mutants/reasons.tsv.
+Prints the figures of each package and fails if a mutant of engine or journal survived without a reason, or if less than 90 % of
+the viable ones of steps or scenarios were killed. What was not run is counted and said; it does not fail.
+--judge runs no mutant. --shard 2/8 runs the second eighth of what is to be run. A full run lasts hours; it can be stopped at any
+time, and the next one goes on. `nice -n 19 cargo xtask mutants` leaves the machine to others.";
 
 const BENCH: &str = "\
 Usage: cargo xtask bench [--quick]
@@ -134,6 +148,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
         "loom" => LOOM,
         "fuzz" => FUZZ,
         "bench" => BENCH,
+        "mutants" => MUTANTS,
         "graphs" => GRAPHS,
         _ if heavy.is_some() => "",
         _ => return Err(format!("there is no lane `{lane}`")),
@@ -157,6 +172,15 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
             args.retain(|arg| !is_target(arg));
             Command::Fuzz { targets, bound }
         }
+        "mutants" => {
+            let judge = flag(&mut args, "--judge");
+            let package = value(&mut args, "--package")?;
+            if let Some(unknown) = package.as_deref().filter(|word| !mutants::is_package(word)) {
+                return Err(format!("there are no mutants of `{unknown}`"));
+            }
+            let shard = value(&mut args, "--shard")?.map(|text| shard(&text)).transpose()?;
+            Command::Mutants(Work { judge, package, shard })
+        }
         "bench" => Command::Bench { quick: flag(&mut args, "--quick") },
         "graphs" => Command::Graphs { check: flag(&mut args, "--check") },
         _ => match heavy {
@@ -176,16 +200,26 @@ fn flag(args: &mut Vec<String>, name: &str) -> bool {
     args.len() < before
 }
 
-fn seconds(args: &mut Vec<String>) -> Result<u32, String> {
-    let Some(at) = args.iter().position(|arg| arg == "--seconds") else { return Ok(FUZZ_SECONDS) };
+/// What follows this word, which goes with it.
+fn value(args: &mut Vec<String>, name: &str) -> Result<Option<String>, String> {
+    let Some(at) = args.iter().position(|arg| arg == name) else { return Ok(None) };
     args.remove(at);
-    if at == args.len() {
-        return Err("`--seconds` needs a number".into());
-    }
-    let value = args.remove(at);
+    if at == args.len() { Err(format!("`{name}` needs a value")) } else { Ok(Some(args.remove(at))) }
+}
+
+fn seconds(args: &mut Vec<String>) -> Result<u32, String> {
+    let Some(value) = value(args, "--seconds")? else { return Ok(FUZZ_SECONDS) };
     match value.parse() {
         Ok(0) | Err(_) => Err(format!("`--seconds` takes a number from 1, not `{value}`")),
         Ok(seconds) => Ok(seconds),
+    }
+}
+
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    match numbers {
+        Some((k, n)) if 1 <= k && k <= n => Ok((k, n)),
+        _ => Err(format!("`--shard` takes a part as 2/8, not `{text}`")),
     }
 }
 
@@ -211,6 +245,8 @@ mod tests {
         assert_eq!(parsed("graphs --check"), Ok(Parsed::Run(Command::Graphs { check: true })));
         let power = heavy::named("power").unwrap();
         assert_eq!(parsed("power --full"), Ok(Parsed::Run(Command::Heavy { heavy: power, full: true })));
+        let work = Work { judge: false, package: Some("steps".into()), shard: Some((2, 8)) };
+        assert_eq!(parsed("mutants --shard 2/8 --package steps"), Ok(Parsed::Run(Command::Mutants(work))));
         assert_eq!(parsed("graphs"), Ok(Parsed::Run(Command::Graphs { check: false })));
         assert_eq!(parsed("test"), Ok(Parsed::Run(Command::Test)));
     }
@@ -225,6 +261,9 @@ mod tests {
             "ci --seconds soon",
             "fuzz --second 1",
             "fuzz --night --seconds 1",
+            "mutants --shard 0/2",
+            "mutants --shard 3/2",
+            "mutants --package src",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }
@@ -233,7 +272,7 @@ mod tests {
     #[test]
     fn every_lane_explains_itself() {
         let heavy = heavy::ALL.iter().map(|heavy| heavy.name);
-        for lane in ["test", "ci", "crash", "loom", "fuzz", "bench", "graphs"].into_iter().chain(heavy) {
+        for lane in ["test", "ci", "crash", "loom", "fuzz", "bench", "graphs", "mutants"].into_iter().chain(heavy) {
             assert!(list().contains(&format!("\n  {lane} ")), "{lane}");
             let help = parsed(&format!("{lane} --help"));
             assert!(matches!(help, Ok(Parsed::Help(text)) if text.contains(&format!("cargo xtask {lane}"))), "{lane}");

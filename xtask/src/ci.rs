@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::args::Bound;
 use crate::heavy::{self, Heavy};
 use crate::lane::{Lane, Outcome, Tally};
-use crate::{fuzz, lanes};
+use crate::{fuzz, lanes, mutants};
 
 /// Lanes that run one after another, beside other such.
 type Track = Vec<Box<dyn FnOnce() -> Lane + Send>>;
@@ -21,6 +21,7 @@ pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
         lanes::graphs_check(),
         lanes::deny(),
         lanes::loom(),
+        mutants::lane(&mutants::Work { judge: true, ..mutants::Work::default() }),
         lanes::build(),
     ];
     lanes.extend(beside(tracks(fuzz_seconds)));

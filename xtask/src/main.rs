@@ -7,6 +7,7 @@ mod fuzz;
 mod heavy;
 mod lane;
 mod lanes;
+mod mutants;
 mod tools;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn run(command: &Command) -> ExitCode {
         Command::Ci { seconds } => return ci::run(*seconds),
         Command::Test => lane::report(lanes::test()),
         Command::Heavy { heavy, full } => lane::report(heavy.lane(*full)),
+        Command::Mutants(work) => lane::report(mutants::lane(work)),
         Command::Loom => lane::report(lanes::loom()),
         Command::Crash { full } => lane::report(lanes::crash(*full)),
         Command::Bench { quick } => lane::report(lanes::bench(*quick)),

@@ -15,6 +15,9 @@ pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
 /// libFuzzer's driver.
 pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
 
+/// Mutants.
+pub(crate) const MUTANTS: Tool = Tool { name: "cargo-mutants", version: "27.1.0" };
+
 /// Where the plugins are.
 pub(crate) fn folder() -> PathBuf {
     exec::root().join("target/tools")

@@ -1,0 +1,229 @@
+//! The mutation lane: every change that cargo-mutants can make to the pure crates must make a test fail.
+//!
+//! A full run lasts hours, so what came of each mutant is kept in tests/mutants/outcomes.tsv, and only what has no outcome yet,
+//! or survived without a reason, is run.
+
+mod list;
+mod run;
+mod store;
+
+use std::collections::BTreeMap;
+
+use crate::exec;
+use crate::lane::{Lane, Outcome};
+use list::Mutant;
+use store::{Reasons, Verdict};
+
+/// What is asked of one run of the lane.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Run nothing; judge what is kept.
+    pub(crate) judge: bool,
+    /// Only this package, by its last word.
+    pub(crate) package: Option<String>,
+    /// Only every n-th, beginning with the k-th.
+    pub(crate) shard: Option<(usize, usize)>,
+}
+
+/// A crate whose mutants are judged.
+struct Package {
+    name: &'static str,
+    /// The share of viable mutants that must be killed; of 100, each survivor needs a reason.
+    percent: usize,
+    /// The tests, the quick ones first: only what they leave alive sees the next round.
+    rounds: &'static [Round],
+}
+
+/// Tests that are run together.
+struct Round {
+    packages: &'static [&'static str],
+    /// As cargo takes them. Named one by one, so that neither a lane of its own nor a compile-fail test is among them.
+    targets: &'static [&'static str],
+}
+
+/// The machine under every crash and every answer; it walks through whatever the pure crates say.
+const SIMULATED: Round = Round { packages: &["recover-scenarios"], targets: &["--test=sim", "--test=explorer"] };
+
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "recover-engine",
+        percent: 100,
+        rounds: &[
+            Round { packages: &["recover-engine"], targets: &["--lib", "--test=rules", "--test=model"] },
+            SIMULATED,
+        ],
+    },
+    Package {
+        name: "recover-journal",
+        percent: 100,
+        rounds: &[
+            Round {
+                packages: &["recover-journal"],
+                targets: &[
+                    "--lib",
+                    "--test=contract",
+                    "--test=format",
+                    "--test=index",
+                    "--test=live",
+                    "--test=model",
+                    "--test=salvage",
+                    "--test=state_dir",
+                ],
+            },
+            Round { packages: &["recover-journal"], targets: &["--test=flip", "--test=power"] },
+        ],
+    },
+    Package { name: "recover-steps", percent: 90, rounds: &[SIMULATED] },
+    Package { name: "recover-scenarios", percent: 90, rounds: &[SIMULATED] },
+];
+
+/// Whether there is such a package, by its last word.
+pub(crate) fn is_package(word: &str) -> bool {
+    PACKAGES.iter().any(|package| package.word() == word)
+}
+
+impl Package {
+    fn word(&self) -> &'static str {
+        self.name.trim_start_matches("recover-")
+    }
+}
+
+/// Runs what is to be run, and judges all that is known.
+pub(crate) fn lane(work: &Work) -> Lane {
+    let name = if work.judge { "mutants --judge" } else { "mutants" };
+    Lane::run(name, || mutants(work).unwrap_or_else(Outcome::failed))
+}
+
+fn mutants(work: &Work) -> Result<Outcome, String> {
+    let folder = exec::root().join("tests/mutants");
+    let reasons = Reasons::read(&folder.join("reasons.tsv"))?;
+    let tree = run::tree()?;
+    let mut all = Vec::new();
+    for package in PACKAGES {
+        all.extend(list::of(&tree, package.name)?);
+    }
+    let mut known = store::Outcomes::read(&folder.join("outcomes.tsv"))?;
+    let stale = known.retain(&all);
+    if !work.judge {
+        for package in
+            PACKAGES.iter().filter(|package| work.package.as_deref().is_none_or(|only| only == package.word()))
+        {
+            let todo = all.iter().filter(|mutant| mutant.package == package.name);
+            let todo = todo.filter(|mutant| match known.of(mutant) {
+                None => true,
+                Some(verdict) => verdict == Verdict::Missed && !reasons.has(mutant),
+            });
+            let todo: Vec<&Mutant> = sharded(todo.collect(), work.shard);
+            run::run(&tree, package, &todo, &mut known)?;
+        }
+    }
+    Ok(judge(&all, &known, &reasons, stale))
+}
+
+/// The part of a list that a shard is.
+fn sharded<T>(list: Vec<T>, shard: Option<(usize, usize)>) -> Vec<T> {
+    let Some((k, n)) = shard else { return list };
+    list.into_iter().skip(k - 1).step_by(n).collect()
+}
+
+/// Figures of one package.
+#[derive(Default)]
+struct Figures {
+    viable: usize,
+    killed: usize,
+    excused: usize,
+    unviable: usize,
+    unknown: usize,
+}
+
+fn judge(all: &[Mutant], known: &store::Outcomes, reasons: &Reasons, stale: usize) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut figures: BTreeMap<&str, Figures> = BTreeMap::new();
+    let mut unexcused: BTreeMap<&str, Vec<&Mutant>> = BTreeMap::new();
+    for mutant in all {
+        let figures = figures.entry(&mutant.package).or_default();
+        match known.of(mutant) {
+            None => figures.unknown += 1,
+            Some(Verdict::Unviable) => figures.unviable += 1,
+            Some(Verdict::Caught | Verdict::Timeout) => {
+                figures.viable += 1;
+                figures.killed += 1;
+            }
+            Some(Verdict::Missed) => {
+                figures.viable += 1;
+                if reasons.has(mutant) {
+                    figures.excused += 1;
+                } else {
+                    unexcused.entry(&mutant.package).or_default().push(mutant);
+                }
+            }
+        }
+    }
+    let mut failed = Vec::new();
+    for package in PACKAGES {
+        let Some(Figures { viable, killed, excused, unviable, unknown }) = figures.get(package.name) else { continue };
+        let survivors = unexcused.remove(package.name).unwrap_or_default();
+        survivors.iter().for_each(|mutant| println!("survived: {}", mutant.name));
+        let left = survivors.len();
+        outcome.notes.push(format!(
+            "{}: {killed} of {viable} viable killed ({:.1} %), {excused} equivalent, {left} survived; {unviable} did not build; {unknown} of {} not run",
+            package.word(),
+            100.0 * share(*killed, *viable),
+            viable + unviable + unknown,
+        ));
+        let enough = killed + excused;
+        if enough * 100 < viable * package.percent {
+            failed.push(format!("{}: {left} survived without a reason", package.word()));
+        }
+    }
+    if stale > 0 {
+        outcome.notes.push(format!("{stale} outcomes are of code that has changed since"));
+    }
+    let unused = reasons.unused(all);
+    outcome.notes.extend(unused.iter().map(|line| format!("a reason for a mutant that is no more: {line}")));
+    if !failed.is_empty() {
+        outcome.failure = Some(failed.join("; "));
+    }
+    outcome
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of some thousands, for people to read")]
+fn share(part: usize, of: usize) -> f64 {
+    if of == 0 { 0.0 } else { part as f64 / of as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mutant(place: &str) -> Mutant {
+        Mutant {
+            package: "recover-engine".into(),
+            name: format!("engine/src/id.rs:{place}: replace a with b"),
+            file: "engine/src/id.rs".into(),
+            place: place.into(),
+            what: "replace a with b".into(),
+            hash: "0".into(),
+        }
+    }
+
+    #[test]
+    fn a_survivor_without_a_reason_fails_and_one_with_a_reason_does_not() {
+        let all = [mutant("+0:1"), mutant("+0:2")];
+        let mut known = store::Outcomes::default();
+        known.set(&all[0], Verdict::Caught);
+        assert!(judge(&all, &known, &Reasons::default(), 0).failure.is_none(), "one was not run, none survived");
+        known.set(&all[1], Verdict::Missed);
+        assert!(judge(&all, &known, &Reasons::default(), 0).failure.is_some());
+        let reasons = Reasons::parse("engine/src/id.rs\t+0:2\treplace a with b\tthe same\n").unwrap();
+        assert!(judge(&all, &known, &reasons, 0).failure.is_none());
+    }
+
+    #[test]
+    fn the_shards_are_all_of_it_and_nothing_twice() {
+        let all: Vec<u32> = (0..10).collect();
+        let mut parts: Vec<u32> = (1..=3).flat_map(|k| sharded(all.clone(), Some((k, 3)))).collect();
+        parts.sort_unstable();
+        assert_eq!(parts, all);
+    }
+}

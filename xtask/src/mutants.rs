@@ -73,7 +73,11 @@ const PACKAGES: &[Package] = &[
             Round { packages: &["recover-journal"], targets: &["--test=flip", "--test=power"] },
         ],
     },
-    Package { name: "recover-steps", percent: 90, rounds: &[SIMULATED] },
+    Package {
+        name: "recover-steps",
+        percent: 90,
+        rounds: &[Round { packages: &["recover-steps"], targets: &["--test=words"] }, SIMULATED],
+    },
     Package { name: "recover-scenarios", percent: 90, rounds: &[SIMULATED] },
 ];
 

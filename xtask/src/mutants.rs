@@ -42,7 +42,7 @@ struct Round {
 }
 
 /// Every situation of every scenario: it walks through whatever the pure crates say.
-const EXPLORED: Round = Round { packages: &["recover-scenarios"], targets: &["--test=explorer"] };
+const EXPLORED: Round = Round { packages: &["recover-scenarios"], targets: &["--test=endings", "--test=explorer"] };
 /// The machine under every crash and every answer: an order of magnitude slower.
 const SIMULATED: Round = Round { packages: &["recover-scenarios"], targets: &["--test=sim"] };
 

@@ -1,5 +1,7 @@
 //! What the registry hands out, and where a look at the connector leads when there is nothing to recover.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test fail as a test does")]
+
 use std::sync::Arc;
 
 use recover_engine::{Begun, Ending, Input, Json, Next, Outcome, Scenario, Verdict};

@@ -83,7 +83,8 @@ pub(super) fn back(case: Case, goal: Goal) -> IdentityLoss {
     } else if case.stopped && case.found_running() {
         IdentityLoss::BackStarting(Undoing { case, goal, what: Found })
     } else {
-        let left = (!case.may_run).then_some(case.found_running() && !case.stopped);
+        // What was stopped and had run is started again above, or kept stopped: here it is as it was found.
+        let left = (!case.may_run).then_some(case.found_running());
         IdentityLoss::Closed(case.ending(goal.verdict, &goal.reason, left))
     }
 }

@@ -157,7 +157,8 @@ fn refused_by_the_compiler(logs: &Path) -> Result<usize, String> {
     Ok(refused)
 }
 
-/// A target folder of its own, and nothing for a debugger: linking is most of what a mutant costs.
+/// A target folder of its own: the tree itself, built there too, would take what was built of a mutant for its own. And nothing
+/// for a debugger: linking is most of what a mutant costs.
 fn surroundings(command: &mut Command) {
     command.env("CARGO_TARGET_DIR", folder().join("build")).env("CARGO_PROFILE_DEV_DEBUG", "0").env_remove("RUSTFLAGS");
 }

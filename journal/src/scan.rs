@@ -83,7 +83,7 @@ impl<'a> Cursor<'a> {
         }
         let last = trimmed(rest).len().saturating_sub(1);
         let bad = |what, torn| Tail::Bad { what, torn, until: self.offset() + last as u64 + 1 };
-        if let Some((summary, len, hash)) = Summary::decode(rest) {
+        if let Some((summary, len, hash)) = Summary::decode(rest, self.offset()) {
             return match rest.get(len..) {
                 Some(after) if is_zero(after) => Tail::Summary(Box::new(summary), hash),
                 _ => bad(What::Stray, false),
@@ -129,8 +129,9 @@ impl<'a> Cursor<'a> {
 
 /// The summary that ends a segment, also where the space after it was not given back.
 pub(crate) fn summary_at_end(segment: &[u8]) -> Option<Summary> {
-    let at = usize::try_from(Summary::offset_in_trailer(trimmed(segment))?).ok()?;
-    Summary::decode(segment.get(at..)?).map(|(summary, _, _)| summary)
+    let offset = Summary::offset_in_trailer(trimmed(segment))?;
+    let at = usize::try_from(offset).ok()?;
+    Summary::decode(segment.get(at..)?, offset).map(|(summary, _, _)| summary)
 }
 
 /// Without the zeros at the end; the trailer ends in none.

@@ -192,8 +192,9 @@ impl Summary {
         (out, hash)
     }
 
-    /// The summary that begins `bytes`, its length and its hash; none if they are not one of this format.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, usize, Digest)> {
+    /// The summary that begins `bytes`, which stand at `offset` of the segment, its length and its hash; none if they are not one of
+    /// this format, or one of another place: it could not be found again from the end.
+    pub(crate) fn decode(bytes: &[u8], offset: u64) -> Option<(Self, usize, Digest)> {
         if array::<8>(bytes, 0)? != MAGIC {
             return None;
         }
@@ -202,6 +203,9 @@ impl Summary {
             return None;
         }
         let bytes = bytes.get(..len)?;
+        if Self::offset_in_trailer(bytes)? != offset {
+            return None;
+        }
         if u16_at(bytes, 8)? != FORMAT || crc_around(bytes, CRC_AT)? != u32_at(bytes, CRC_AT)? {
             return None;
         }

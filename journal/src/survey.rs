@@ -399,7 +399,7 @@ pub(crate) fn read_summary(
     let Some(offset) = Summary::offset_in_trailer(&bytes).filter(|offset| *offset < size) else { return Ok(None) };
     let Ok(len) = usize::try_from(size - offset) else { return Ok(None) };
     read_into(open, &mut bytes, offset, len).map_err(failed())?;
-    Ok(Summary::decode(&bytes)
+    Ok(Summary::decode(&bytes, offset)
         .filter(|(_, used, _)| *used == bytes.len())
         .map(|(summary, _, hash)| (summary, hash, offset)))
 }

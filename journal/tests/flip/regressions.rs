@@ -148,3 +148,23 @@ fn the_end_of_the_log_before_a_sealed_segment_is_no_damage() {
     let (done, _) = mended(files);
     assert!(done.sealed.contains(&20), "{:?}", done.sealed);
 }
+
+/// The trailer of a summary was overwritten and its checksum made right: `verify` found it where the frames end, who opened the
+/// log looked for it from the end, and the log that verified could not be written on.
+#[test]
+fn a_summary_that_cannot_be_found_from_the_end_is_damage() {
+    let first = "log/00000001.seg";
+    for at in 1..=16 {
+        let mut files = finished();
+        let file = files.get_mut(first).unwrap();
+        let end = file.len();
+        let summary = (0..end).rev().find(|at| file[*at..].starts_with(b"rcvsummy")).unwrap();
+        file[end - at] ^= 1;
+        let part = &mut file[summary..];
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&part[..16]), &part[20..]);
+        part[16..20].copy_from_slice(&crc.to_le_bytes());
+        let found = reader(&SimStorage::of(files.clone())).verify().unwrap().damage;
+        assert!(!found.is_empty(), "byte {at} from the end");
+        mended(files);
+    }
+}

@@ -156,6 +156,9 @@ fn a_summary_that_cannot_be_found_from_the_end_is_damage() {
     let first = "log/00000001.seg";
     for at in 1..=16 {
         let mut files = finished();
+        // The next segment names the hash of this summary: the log is to end here.
+        files.retain(|name, _| name == first || !name.ends_with(".seg"));
+        files.insert("log/acked".into(), vec![0; 8]);
         let file = files.get_mut(first).unwrap();
         let end = file.len();
         let summary = (0..end).rev().find(|at| file[*at..].starts_with(b"rcvsummy")).unwrap();

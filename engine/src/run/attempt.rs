@@ -57,8 +57,10 @@ impl Run {
     pub(super) fn open(&mut self, now: Millis) -> Result<Option<Action>, RunError> {
         let open = self.opened("an attempt")?;
         let (redo, not_before) = (open.intent.redo, open.not_before);
+        // A clock that is behind the last record has gone back: it cannot tell how long to wait, and an hour back is no hour's wait.
+        let early = now < not_before && now >= self.position.at;
         match &self.doubt {
-            Doubt::Fresh if now < not_before => {
+            Doubt::Fresh if early => {
                 // The attempt before surely failed and this one has not begun: the one moment at which an intent can be left.
                 if !self.cancels.is_empty() && self.turns_back() {
                     self.refuse(now, Reason::new(Reason::CANCELLED, "cancelled between two attempts"))?;

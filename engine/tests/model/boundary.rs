@@ -45,6 +45,25 @@ fn absence_before_the_fence_is_not_believed() {
     assert!(matches!(run.position().phase, Phase::Open(_)));
 }
 
+/// The clock went an hour back between the intent and its attempt, or while a retry was waited for: the run stood still for an hour.
+#[test]
+fn a_clock_that_goes_back_delays_no_attempt() {
+    const HOUR: i64 = 3_600_000;
+    let (mut run, mut entries, mut now) = (begin(1), Vec::new(), HOUR);
+    until(&mut run, "prepare", &mut entries, &mut now);
+    let next = |run: &mut Run, now| run.next(Millis(now), &|_: Key| None).unwrap();
+    let asked = next(&mut run, now - HOUR);
+    assert!(matches!(asked, Action::Perform(_)), "{asked:?}");
+    run.performed(Millis(now), Performed::Retry { why: "not yet".into(), after_ms: None }).unwrap();
+    let Action::Commit(batch) = next(&mut run, now) else { panic!("a retry is journaled") };
+    entries.extend(batch);
+    run.committed();
+    let Action::Wait(until) = next(&mut run, now) else { panic!("a retry is waited for") };
+    assert!(until > Millis(now));
+    let asked = next(&mut run, now - HOUR);
+    assert!(matches!(asked, Action::Perform(_)), "{asked:?}");
+}
+
 #[test]
 fn a_run_is_resumed_with_its_own_charter_only() {
     let (mut run, mut entries, mut now) = (begin(1), Vec::new(), 1);

@@ -9,15 +9,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Every transition is journaled before and after its effect: whatever kills a run, `recover resume` goes on with it, and
 /// `recover replay` shows it later. Without configuration, try the sandbox.
 #[derive(Debug, Parser)]
-#[command(
-    long_about = "\
+#[command(long_about = "\
 Carries out recovery procedures on production systems, crash-safe.
 
 Every transition is journaled before and after its effect: whatever kills a run, `recover resume` goes on with it, and
 `recover replay` shows it later. Without configuration, try the sandbox:
 
-    recover --scenario identity-loss --target sandbox"
-)]
+    recover --scenario identity-loss --target sandbox")]
 #[command(
     name = "recover",
     bin_name = "recover",

@@ -320,6 +320,20 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_as_long_as_is_allowed_and_no_longer() {
+        let header = *sample().header();
+        let payload = |len: usize| "7".repeat(len - HEADER_LEN - "{}".len());
+        let longest = Entry::encode(header, "{}", &payload(RECORD_LEN_MAX)).expect("it just fits");
+        assert_eq!(Entry::decode(longest.bytes()), Ok(longest));
+        assert_eq!(Entry::encode(header, "{}", &payload(RECORD_LEN_MAX + 1)), Err(BadEntry::Lengths));
+    }
+
+    #[test]
+    fn a_record_is_shown_with_what_it_says() {
+        assert!(format!("{:?}", sample()).contains("mint"));
+    }
+
+    #[test]
     fn every_truncation_is_refused() {
         let entry = sample();
         for len in 0..entry.bytes().len() {

@@ -45,6 +45,14 @@ fn absence_before_the_fence_is_not_believed() {
     assert!(matches!(run.position().phase, Phase::Open(_)));
 }
 
+#[test]
+fn an_attempt_is_given_the_time_that_its_step_says() {
+    let (mut run, mut entries, mut now) = (begin(1), Vec::new(), 1);
+    until(&mut run, "prepare", &mut entries, &mut now);
+    let Action::Perform(act) = run.next(Millis(now), &|_: Key| None).unwrap() else { panic!("it is to be performed") };
+    assert_eq!((act.doing.timeout_ms, act.doing.attempts), (1000, 3));
+}
+
 /// The clock went an hour back between the intent and its attempt, or while a retry was waited for: the run stood still for an hour.
 #[test]
 fn a_clock_that_goes_back_delays_no_attempt() {

@@ -16,11 +16,8 @@ pub(crate) struct Heavy {
     pub(crate) title: &'static str,
     /// What `--help` says besides.
     pub(crate) text: &'static str,
-    packages: &'static [&'static str],
-    /// The test targets, each of one of the packages.
-    targets: &'static [&'static str],
-    /// Whether the binary must be there in release too.
-    binary: bool,
+    /// The test targets.
+    pub(crate) targets: &'static [&'static str],
     /// Whether it is left to the night, and not part of `cargo xtask ci`.
     pub(crate) night: bool,
 }
@@ -33,9 +30,7 @@ pub(crate) const ALL: &[Heavy] = &[
         text: "\
 Records every write, sync, rename and truncation that the journal makes, builds every state of the disk that a power cut could
 leave of them, opens each, and looks for what was acknowledged. --full builds a million.",
-        packages: &["recover-journal"],
         targets: &["power"],
-        binary: false,
         night: false,
     },
     Heavy {
@@ -45,9 +40,7 @@ leave of them, opens each, and looks for what was acknowledged. --full builds a 
 Runs every scenario under 100,000 seeds: lost, late and doubled replies, kills, failing disks, jumping clocks, a second operator.
 After every event the invariants, at the end the outside's own ledger. RECOVER_SEED=n repeats one seed and prints its trace.
 --full runs 10,000,000.",
-        packages: &["recover-scenarios"],
         targets: &["seeds"],
-        binary: false,
         night: false,
     },
     Heavy {
@@ -57,9 +50,7 @@ After every event the invariants, at the end the outside's own ledger. RECOVER_S
 Mounts a FUSE file system of the tests' own, puts a sandbox's state on it, kills the recovery at random moments and drops what was
 not synced, resumes, and asks the ledger; beside it, sled alone on the same file system loses what it acknowledged. Without
 /dev/fuse or the right to mount it is not run, and says so.",
-        packages: &["recover"],
         targets: &["lossy"],
-        binary: true,
         night: false,
     },
     Heavy {
@@ -68,9 +59,7 @@ not synced, resumes, and asks the ledger; beside it, sled alone on the same file
         text: "\
 Flips each bit and cuts at each length of the files of a finished state directory, and swaps, doubles, rolls back and removes
 segments. Each is damage or a torn tail that is tolerated, and never a silent change.",
-        packages: &["recover-journal"],
         targets: &["flip"],
-        binary: false,
         night: false,
     },
     Heavy {
@@ -79,9 +68,7 @@ segments. Each is damage or a torn tail that is tolerated, and never a silent ch
         text: "\
 Puts canaries in the place of every secret, lets the authority repeat them wherever it can, kills runs on the way, and looks for
 them in eight encodings in state, outputs, logs, arguments and environments of every process. Some checks need root.",
-        packages: &["recover"],
         targets: &["canary"],
-        binary: true,
         night: false,
     },
     Heavy {
@@ -90,9 +77,7 @@ them in eight encodings in state, outputs, logs, arguments and environments of e
         text: "\
 Starts a hundred commands on one target at once, and resumes after a kill; copies a state directory to another machine; runs with
 clocks in 1970, in 2100, and jumping. Some checks need root or a C compiler.",
-        packages: &["recover"],
         targets: &["race"],
-        binary: true,
         night: false,
     },
     Heavy {
@@ -101,9 +86,7 @@ clocks in 1970, in 2100, and jumping. Some checks need root or a C compiler.",
         text: "\
 Arguments, configurations, replies, files and surroundings that are wrong in some way, each with the error code and the exit code
 that it must lead to. BADINPUT=word takes the cases whose name contains the word. Both forms are the same.",
-        packages: &["recover"],
         targets: &["badinput"],
-        binary: false,
         night: false,
     },
     Heavy {
@@ -114,9 +97,7 @@ Makes every call that the log makes of its storage fail (EIO, ENOSPC, EDQUOT, ER
 in memory. Runs the recovery of a sandbox under strace and makes its state-changing calls fail or be its last (SIGKILL), finishes
 the work without faults, and asks the sandbox's ledger. --full takes every call of a run, which lasts a night. Without strace
 that half is not run, and says so.",
-        packages: &["recover", "recover-journal"],
         targets: &["faults", "io"],
-        binary: true,
         night: false,
     },
     Heavy {
@@ -126,9 +107,7 @@ that half is not run, and says so.",
 Boots user-mode Linux with the sandbox's state on an ext4 of its own, runs the real binary in it, kills the guest at drawn moments,
 boots it again, resumes, and asks the ledger of a control plane whose files are on the host. 10 cuts; --full makes 50. Without
 linux.uml, busybox (static) or mkfs.ext4, or where a guest does not boot, it is not run, and says so.",
-        packages: &["recover"],
         targets: &["uml"],
-        binary: true,
         night: true,
     },
 ];
@@ -141,30 +120,24 @@ pub(crate) fn named(name: &str) -> Option<&'static Heavy> {
 /// What a target prints that found something missing that it needs. It has not passed then, and not failed either.
 const NOT_RUN: &str = "NOT RUN";
 
+/// What builds and runs these test targets. Of the whole workspace each time, so that what they depend on is built once for all.
+pub(crate) fn tests(targets: &[&str]) -> Command {
+    let mut command = cargo(&["test", "--release", "--workspace"]);
+    for target in targets {
+        command.args(["--test", target]);
+    }
+    command
+}
+
 impl Heavy {
     /// Runs it, bounded or in full.
     pub(crate) fn lane(&self, full: bool) -> Lane {
         Lane::run(self.name, || self.work(full).unwrap_or_else(Outcome::failed))
     }
 
-    /// What builds and runs it.
-    pub(crate) fn command(&self) -> Command {
-        let mut command = cargo(&["test", "--release"]);
-        for package in self.packages {
-            command.args(["-p", package]);
-        }
-        for target in self.targets {
-            command.args(["--test", target]);
-        }
-        command
-    }
-
     fn work(&self, full: bool) -> Result<Outcome, String> {
-        if self.binary && !exec::run(&mut cargo(&["build", "--release"]))?.ok {
-            return Err("the release build failed".into());
-        }
         let log = exec::root().join(format!("target/{}.log", self.name));
-        let mut command = self.command();
+        let mut command = tests(self.targets);
         command.args(["--", "--nocapture"]).env("RECOVER_LANE", if full { "full" } else { "bounded" });
         let ran = exec::run_into(&mut command, &log)?;
         let figure = format!("{}: ", self.name);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::exec::{self, Ran, cargo};
-use crate::heavy::{self, Heavy};
+use crate::heavy;
 use crate::lane::{Lane, Outcome};
 use crate::tools;
 
@@ -116,14 +116,8 @@ pub(crate) fn loom() -> Lane {
 pub(crate) fn crash(full: bool) -> Lane {
     Lane::run(if full { "crash --full" } else { "crash" }, || {
         let log = exec::root().join("target/crash.log");
-        let mut build = cargo(&["build", "--release"]);
-        match exec::run(&mut build) {
-            Ok(ran) if ran.ok => {}
-            Ok(_) => return Outcome::failed("the release build failed"),
-            Err(why) => return Outcome::failed(why),
-        }
-        let mut command = cargo(&["test", "--release", "--test", "crash", "--", "--nocapture"]);
-        command.env("RECOVER_CRASH", if full { "full" } else { "bounded" });
+        let mut command = heavy::tests(&["crash"]);
+        command.args(["--", "--nocapture"]).env("RECOVER_CRASH", if full { "full" } else { "bounded" });
         let ran = exec::run_into(&mut command, &log);
         if let Ok(ran) = &ran {
             ran.tail.iter().for_each(|line| println!("{line}"));
@@ -139,21 +133,11 @@ pub(crate) fn crash(full: bool) -> Lane {
 /// Builds what the heavy lanes run, so that those that run beside each other do not wait for one another's compiler.
 pub(crate) fn build() -> Lane {
     Lane::run("build", || {
-        let heavy = heavy::ALL.iter().map(Heavy::command);
-        let crash = cargo(&["test", "--release", "--test", "crash"]);
-        let builds = [cargo(&["build", "--release"])].into_iter();
-        let tests = heavy.chain([crash]).map(|mut command| {
-            command.arg("--no-run");
-            command
-        });
-        for mut command in builds.chain(tests) {
-            match exec::run(&mut command) {
-                Ok(ran) if ran.ok => {}
-                Ok(_) => return Outcome::failed("a release build failed"),
-                Err(why) => return Outcome::failed(why),
-            }
-        }
-        Outcome::default()
+        let lanes = heavy::ALL.iter().filter(|heavy| !heavy.night);
+        let targets: Vec<&str> = lanes.flat_map(|heavy| heavy.targets).copied().chain(["crash"]).collect();
+        let mut command = heavy::tests(&targets);
+        command.arg("--no-run");
+        one(command, "a release build failed")
     })
 }
 

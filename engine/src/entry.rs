@@ -329,6 +329,16 @@ mod tests {
     }
 
     #[test]
+    fn a_header_alone_is_a_record_and_one_that_says_it_is_too_long_is_none() {
+        let bare = Entry::encode(*sample().header(), "", "").expect("fits");
+        assert_eq!((bare.bytes().len(), Entry::decode(bare.bytes())), (HEADER_LEN, Ok(bare.clone())));
+        let mut bytes = bare.bytes().to_vec();
+        bytes[..4].copy_from_slice(&(RECORD_LEN_MAX as u32 + 1).to_le_bytes());
+        bytes[12..16].copy_from_slice(&((RECORD_LEN_MAX - HEADER_LEN) as u32 + 1).to_le_bytes());
+        assert_eq!(Header::record_len(&bytes), Err(BadEntry::Lengths));
+    }
+
+    #[test]
     fn a_record_is_shown_with_what_it_says() {
         assert!(format!("{:?}", sample()).contains("mint"));
     }

@@ -11,6 +11,7 @@
 
 mod boundary;
 mod mutations;
+mod offered;
 mod scenario;
 mod sequences;
 mod words;

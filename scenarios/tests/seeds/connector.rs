@@ -152,10 +152,10 @@ impl Connector {
             self.found = Some((self.state.site.placement(), self.state.site.handed.clone()));
         }
         let Phase::Closed(ending) = &watch.position.phase else { return Ok(()) };
-        // It paired, the connector does not show the new identity, and the person who was asked let it be: that identity is
-        // lost now, and the authority names this loss by its serial.
+        // It paired, the connector does not show the new identity, and the person who was asked, or abandoned it, let it be: that
+        // identity is lost now, and the authority names this loss by its serial.
         let kept = self.state.site.target.serial.as_deref() == Some(&self.state.authority.serial);
-        if ending.verdict == Verdict::GivenUp && !kept {
+        if matches!(ending.verdict, Verdict::GivenUp | Verdict::Abandoned) && !kept {
             self.before = self.state.authority.pairs;
         }
         if ending.verdict == Verdict::Abandoned {

@@ -54,7 +54,7 @@ pub(crate) fn open(
         last = Some((place, contents));
     }
     let position = match last {
-        None => first_segment(store, segment_len)?,
+        None => first_segment(store, survey.marked, segment_len)?,
         Some((place, contents)) => resume(store, &survey, place, contents, segment_len)?,
     };
     store.sync_dir(LOG).map_err(Failed::to("sync the log's folder"))?;
@@ -69,10 +69,12 @@ fn make_folder(store: &dyn Storage) -> Result<(), Failed> {
     store.sync_dir("").map_err(failed())
 }
 
-/// The mark comes first, so that a log with a segment has one.
-fn first_segment(store: &dyn Storage, segment_len: u64) -> Result<Position, Failed> {
+/// The mark comes first, so that a log with a segment has one. One that is there is written over as it stands: emptied, it
+/// would be gone if the power went, and the segment that may stand beside it already would be without.
+fn first_segment(store: &dyn Storage, marked: bool, segment_len: u64) -> Result<Position, Failed> {
     let failed = || Failed::to("begin the log");
-    let mark = store.open(ACKED, Access::Create).map_err(failed())?;
+    let access = if marked { Access::Write } else { Access::Create };
+    let mark = store.open(ACKED, access).map_err(failed())?;
     write_all(&*mark, &0_u64.to_le_bytes(), 0).map_err(failed())?;
     mark.sync().map_err(failed())?;
     store.sync_dir(LOG).map_err(failed())?;

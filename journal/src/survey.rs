@@ -34,6 +34,8 @@ impl Segment {
 pub(crate) struct Survey {
     /// The number in the acknowledgement mark. Read first, so that what it names must be in the files.
     pub(crate) acked: u64,
+    /// Whether there is a mark.
+    pub(crate) marked: bool,
     /// The segments that were begun, in order.
     pub(crate) segments: Vec<Segment>,
     /// What is wrong with the files as such.
@@ -91,7 +93,7 @@ impl Survey {
         let mut files: Vec<SegmentFile> = names.iter().filter_map(|name| SegmentFile::from_name(name)).collect();
         files.sort_unstable_by_key(|file| (file.number, file.condition != Condition::Sound));
         files.dedup_by_key(|file| file.number);
-        let mut survey = Self { acked: mark.unwrap_or(0), ..Self::default() };
+        let mut survey = Self { acked: mark.unwrap_or(0), marked: mark.is_some(), ..Self::default() };
         let mut heads = Vec::with_capacity(files.len());
         for file in &files {
             heads.push(read_header(storage, file)?);

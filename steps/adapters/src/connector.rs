@@ -10,11 +10,11 @@ use recover_steps::{
 };
 
 use crate::authority::Http;
-use crate::config::{AuthorityConfig, ConfigError, ConnectorConfig, StorageConfig, WorkloadConfig};
+use crate::config::{AuthorityConfig, ConfigError, ConnectorConfig};
 use crate::secrets::SecretsDir;
-use crate::storage::Directory;
+use crate::storage::Storage;
 use crate::trouble::{Trouble, code};
-use crate::workload::Process;
+use crate::workload::Workload;
 
 /// How long a fence may take: it may have to stop a stubborn workload.
 const FENCE_WITHIN: Duration = Duration::from_secs(60);
@@ -24,8 +24,8 @@ const GIVEN_AWAY: &str = "what came of it cannot be journaled: a secret is in it
 /// One connector: its workload, its storage and its authority.
 #[derive(Debug)]
 pub struct Connector {
-    pub(crate) workload: Process,
-    pub(crate) storage: Directory,
+    pub(crate) workload: Workload,
+    pub(crate) storage: Storage,
     pub(crate) authority: Http,
     pub(crate) secrets: SecretsDir,
 }
@@ -66,12 +66,10 @@ impl Connector {
     /// If a value in the configuration cannot be used.
     pub fn new(config: ConnectorConfig, secrets: SecretsDir) -> Result<Self, Unusable> {
         config.check()?;
-        let WorkloadConfig::Process(process) = config.workload;
-        let StorageConfig::Directory(directory) = config.storage;
         let AuthorityConfig::Http(http) = config.authority;
         Ok(Self {
-            workload: Process::new(process, config.timing.stop_within.as_duration()),
-            storage: Directory::new(directory),
+            workload: Workload::new(config.workload, &config.timing),
+            storage: Storage::new(config.storage),
             authority: Http::new(http).map_err(Unusable::Named)?,
             secrets,
         })
@@ -126,9 +124,9 @@ impl Connector {
             ProveStopped::NAME => with(act, async |_: ProveStopped| self.prove_stopped().await).await,
             Start::NAME => with(act, async |_: Start| self.start().await).await,
             Restart::NAME => with(act, async |step: Restart| self.restart(&step).await).await,
-            Search::NAME => with(act, async |step: Search| self.search(&step)).await,
+            Search::NAME => with(act, async |step: Search| self.search(&step).await).await,
             ProveDurable::NAME => {
-                with(act, async |step: ProveDurable| self.prove_durable(&step, &run, act.epoch.as_deref())).await
+                with(act, async |step: ProveDurable| self.prove_durable(&step, &run, act.epoch.as_deref()).await).await
             }
             Reattach::NAME => with(act, async |step: Reattach| self.reattach(&step, &run).await).await,
             Detach::NAME => with(act, async |step: Detach| self.detach(&step, &run).await).await,

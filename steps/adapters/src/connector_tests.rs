@@ -277,7 +277,7 @@ async fn a_pairing_is_found_after_the_fact_and_a_burnt_token_is_said() {
     let Probed::Happened(seen) = bench.connector.probe(&bench.act(&pair)).await else { panic!("is found") };
     assert!(matches!(seen.told.data.to().unwrap(), Paired::Paired { instance: Some(_), serial } if serial == "s2"));
     assert!(matches!(bench.fenced(&pair).await, Probed::Happened(_)), "a fence cannot undo it");
-    assert_eq!((bench.connector.workload.running(), bench.in_memory()), (Ok(None), 0));
+    assert_eq!((bench.connector.workload.running().await, bench.in_memory()), (Ok(None), 0));
     bench.end().await;
 
     let bench = Bench::new().await;
@@ -296,7 +296,7 @@ async fn a_pairing_that_does_not_come_is_unknown_until_it_is_fenced() {
     assert!(matches!(bench.perform(pair.clone()).await, Performed::Unknown { .. }));
     assert!(matches!(bench.connector.probe(&bench.act(&pair)).await, Probed::Unknown(_)));
     assert!(matches!(bench.fenced(&pair).await, Probed::Absent(_)));
-    assert_eq!((bench.connector.workload.running(), bench.live(), bench.in_memory()), (Ok(None), 0, 0));
+    assert_eq!((bench.connector.workload.running().await, bench.live(), bench.in_memory()), (Ok(None), 0, 0));
     bench.end().await;
 }
 
@@ -314,9 +314,8 @@ async fn what_was_not_handed_over_was_surely_not_used() {
     config["workload"]["process"] = json!({ "command": ["/nowhere/program"], "pidfile": at("pid"), "log": at("log"),
         "token_file": bench.shm.path().join("token").display().to_string() });
     let gone: ConnectorConfig = serde_json::from_value(config).unwrap();
-    let WorkloadConfig::Process(gone) = gone.workload;
     let mut bench = bench;
-    let working = std::mem::replace(&mut bench.connector.workload, Process::new(gone, Duration::from_secs(3)));
+    let working = std::mem::replace(&mut bench.connector.workload, Workload::new(gone.workload, &gone.timing));
     assert!(matches!(bench.perform(pair.clone()).await, Performed::Refused(r) if r.code == code::WORKLOAD));
     assert!(!bench.shm.path().join("token").exists(), "and the token is out of sight again");
     bench.connector.workload = working;
@@ -325,7 +324,7 @@ async fn what_was_not_handed_over_was_surely_not_used() {
     assert!(matches!(bench.perform(pair.clone()).await, Performed::Refused(r) if r.code == Reason::ABSENT));
     std::fs::remove_dir_all(bench.shm.path().join("secrets")).unwrap();
     assert!(matches!(bench.perform(pair).await, Performed::Refused(r) if r.code == Reason::ABSENT));
-    assert_eq!(bench.connector.workload.running(), Ok(None));
+    assert_eq!(bench.connector.workload.running().await, Ok(None));
     bench.end().await;
 }
 

@@ -97,6 +97,34 @@ pub(crate) fn split(path: &Path) -> io::Result<(&Path, &Path)> {
     parts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))
 }
 
+/// The end of a regular file, at most so many bytes, in whole lines: the first may have been cut, and is then none.
+pub(crate) fn tail(path: &Path, most: u64) -> io::Result<String> {
+    let (folder, name) = split(path)?;
+    let file = open_in(open_dir(folder)?, name, OFlags::RDONLY, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let length = u64::try_from(stat.st_size).unwrap_or_default();
+    let from = length.saturating_sub(most);
+    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(from))?;
+    // It may grow meanwhile: no more than was there is read.
+    let mut bytes = vec![0; usize::try_from(length - from).unwrap_or_default()];
+    let mut read = 0;
+    while let Some(rest) = bytes.get_mut(read..).filter(|r| !r.is_empty()) {
+        match rustix::io::read(&file, rest)? {
+            0 => break,
+            n => read += n,
+        }
+    }
+    bytes.truncate(read);
+    let text = String::from_utf8_lossy(&bytes);
+    if from == 0 {
+        return Ok(text.into_owned());
+    }
+    Ok(text.split_once('\n').map(|(_, whole)| whole.to_owned()).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -165,5 +193,19 @@ mod tests {
         assert!(
             !in_memory(open_dir(Path::new("/proc/self")).or_else(|_| open_dir(Path::new("/proc"))).unwrap()).unwrap()
         );
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_whole_lines_of_a_regular_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "first\nsecond\nthird").unwrap();
+        assert_eq!(tail(&path, 100).unwrap(), "first\nsecond\nthird");
+        assert_eq!(tail(&path, 10).unwrap(), "third", "a line that was cut is none");
+        assert_eq!(tail(&path, 2).unwrap(), "");
+        std::os::unix::fs::symlink(&path, dir.path().join("link")).unwrap();
+        assert!(tail(&dir.path().join("link"), 100).is_err());
+        assert!(tail(dir.path(), 100).is_err());
+        assert!(tail(&dir.path().join("none"), 100).is_err());
     }
 }

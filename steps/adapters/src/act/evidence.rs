@@ -1,22 +1,17 @@
 //! Captured texts: redacted, bounded, and named by their digest.
 
-use std::path::Path;
-
 use recover_engine::{Act, Digest, Evidence};
 use recover_steps::Captured;
-use rustix::fs::{Mode, OFlags};
 
 use crate::authority::Failure;
 use crate::connector::{Connector, Witnessed};
 use crate::known::Known;
+use crate::time;
 use crate::trouble::Trouble;
-use crate::{files, time};
 
 /// What is kept of one text, in bytes. A hundred pages of audit entries fit; what a chatty authority says beyond that would
 /// fill the disk that the journal lives on. The end is kept: it tells what came last.
 const TEXT_MOST: usize = 1 << 20;
-/// How much of a log's end is looked through.
-const LOG_TAIL: u64 = 64 * 1024;
 
 /// A captured text, redacted. Whoever journals it puts a long one into a file.
 pub(super) fn evidence(name: &str, raw: &str, known: &Known) -> Evidence {
@@ -48,8 +43,9 @@ impl Connector {
             lines.push(serde_json::to_string(event).map_err(|e| Trouble::retry(e.to_string()))?);
         }
         all.push(evidence("audit entries", &lines.join("\n"), known));
-        match log_lines(self.workload.log()) {
-            Ok(found) => {
+        match self.workload.log_tail().await {
+            Ok(tail) => {
+                let found = telling(&tail);
                 texts += found.len();
                 all.push(evidence("log lines", &found.join("\n"), known));
             }
@@ -60,34 +56,12 @@ impl Connector {
     }
 }
 
-/// The last lines of a log that tell of pairing, reconnecting and renewing.
-fn log_lines(path: &Path) -> std::io::Result<Vec<String>> {
-    let (folder, name) = files::split(path)?;
-    let file = files::open_in(files::open_dir(folder)?, name, OFlags::RDONLY, Mode::empty())?;
-    let stat = rustix::fs::fstat(&file)?;
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    let length = u64::try_from(stat.st_size).unwrap_or_default();
-    let from = length.saturating_sub(LOG_TAIL);
-    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(from))?;
-    // It may grow meanwhile: no more than was there is read.
-    let mut bytes = vec![0; usize::try_from(length - from).unwrap_or_default()];
-    let mut read = 0;
-    while let Some(rest) = bytes.get_mut(read..).filter(|r| !r.is_empty()) {
-        match rustix::io::read(&file, rest)? {
-            0 => break,
-            n => read += n,
-        }
-    }
-    bytes.truncate(read);
-    let text = String::from_utf8_lossy(&bytes);
+/// The last lines of a log's end that tell of pairing, reconnecting and renewing.
+fn telling(tail: &str) -> Vec<&str> {
     let telling = |line: &&str| ["reconnected", "pairing", "renewed"].iter().any(|word| line.contains(word));
-    // The first line may have been cut; it is then no line.
-    let whole = text.lines().skip(usize::from(from > 0));
-    let mut found: Vec<String> = whole.filter(telling).map(str::to_owned).collect();
+    let mut found: Vec<&str> = tail.lines().filter(telling).collect();
     let drop = found.len().saturating_sub(20);
-    Ok(found.split_off(drop))
+    found.split_off(drop)
 }
 
 #[cfg(test)]
@@ -109,16 +83,9 @@ mod tests {
 
     #[test]
     fn the_telling_lines_of_a_log_are_its_last() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        let noise = "noise noise\n".repeat(6_000);
-        std::fs::write(&path, format!("pairing too old\n{noise}reconnected with persisted identity serial=s2\nnoise\n\u{1b}[2Jpairing completed\n")).unwrap();
-        assert_eq!(
-            log_lines(&path).unwrap(),
-            ["reconnected with persisted identity serial=s2", "\u{1b}[2Jpairing completed"]
-        );
-        std::os::unix::fs::symlink(&path, dir.path().join("link")).unwrap();
-        assert!(log_lines(&dir.path().join("link")).is_err());
-        assert!(log_lines(&dir.path().join("none")).is_err());
+        let log = "reconnected with persisted identity serial=s2\nnoise\n\u{1b}[2Jpairing completed\n";
+        assert_eq!(telling(log), ["reconnected with persisted identity serial=s2", "\u{1b}[2Jpairing completed"]);
+        let many: String = (0..30).map(|n| format!("pairing {n}\n")).collect();
+        assert_eq!((telling(&many).len(), telling(&many).first()), (20, Some(&"pairing 10")));
     }
 }

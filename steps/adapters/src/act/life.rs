@@ -19,12 +19,16 @@ impl Connector {
 
     pub(crate) async fn prove_stopped(&self) -> Result<Proven, Trouble> {
         let lock = self.workload.lock().await?;
-        Ok(self.workload.traces(&lock)?.map_or(Proven::Stopped, |what| Proven::Running { what: redact::line(&what) }))
+        Ok(self
+            .workload
+            .traces(&lock)
+            .await?
+            .map_or(Proven::Stopped, |what| Proven::Running { what: redact::line(&what) }))
     }
 
     pub(crate) async fn start(&self) -> Result<Started, Trouble> {
         let lock = self.workload.lock().await?;
-        Ok(Started::Started { instance: self.workload.start(&lock)? })
+        Ok(Started::Started { instance: self.workload.start(&lock).await? })
     }
 
     pub(crate) async fn restart(&self, step: &Restart) -> Result<Restarted, Trouble> {
@@ -32,50 +36,50 @@ impl Connector {
         Ok(Restarted::Restarted { instance: self.workload.restart(&lock, &step.from).await? })
     }
 
-    pub(crate) fn search(&self, step: &Search) -> Result<Searched, Trouble> {
-        Ok(match self.storage.search(&step.epoch) {
+    pub(crate) async fn search(&self, step: &Search) -> Result<Searched, Trouble> {
+        Ok(match self.storage.search(&step.epoch).await {
             Searched::Unreadable { path, why } => Searched::Unreadable { path, why: redact::line(&why) },
             found @ (Searched::Found { .. } | Searched::Gone { .. }) => found,
         })
     }
 
-    pub(crate) fn prove_durable(
+    pub(crate) async fn prove_durable(
         &self,
         step: &ProveDurable,
         run: &str,
         epoch: Option<&str>,
     ) -> Result<Durability, Trouble> {
-        self.storage.prove_durable(&step.storage, run, epoch)
+        self.storage.prove_durable(&step.storage, run, epoch).await
     }
 
     pub(crate) async fn reattach(&self, step: &Reattach, run: &str) -> Result<Reattached, Trouble> {
         let _stopped = self.stopped().await?;
-        self.storage.reattach(&step.original, run)?;
+        self.storage.reattach(&step.original, run).await?;
         Ok(Reattached::Reattached)
     }
 
     pub(crate) async fn detach(&self, step: &Detach, run: &str) -> Result<Detached, Trouble> {
         let _stopped = self.stopped().await?;
-        self.storage.detach(&step.original, run)?;
+        self.storage.detach(&step.original, run).await?;
         Ok(Detached::Detached)
     }
 
     pub(crate) async fn set_aside(&self, run: &str) -> Result<Restored, Trouble> {
         let _stopped = self.stopped().await?;
-        self.storage.set_aside(run)?;
+        self.storage.set_aside(run).await?;
         Ok(Restored::Done)
     }
 
     pub(crate) async fn put_back(&self, run: &str) -> Result<Restored, Trouble> {
         let _stopped = self.stopped().await?;
-        self.storage.put_back(run)?;
+        self.storage.put_back(run).await?;
         Ok(Restored::Done)
     }
 
     /// The lock, with nothing of the workload running: whoever has it may move the storage or hand a token over.
     pub(super) async fn stopped(&self) -> Result<Lock, Trouble> {
         let lock = self.workload.lock().await?;
-        match self.workload.traces(&lock)? {
+        match self.workload.traces(&lock).await? {
             None => Ok(lock),
             Some(what) => Err(Trouble::refused(code::WORKLOAD, format!("it must be stopped, and this runs: {what}"))),
         }

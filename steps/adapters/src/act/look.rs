@@ -43,14 +43,14 @@ impl Connector {
         let mut poll = Poll::new();
         loop {
             let told = self.authority.status().await.map_err(Failure::asking)?;
-            let on_disk = self.storage.identity();
+            let on_disk = self.storage.identity().await;
             // `online` is said for a while after the last heartbeat; without an identity on the storage it should pass.
             let stale = told.status.is_online() && told.status.serial() != serial(&on_disk);
             if stale && Instant::now() < until {
                 poll.pause().await;
                 continue;
             }
-            let event = match (judge(&told.status, on_disk, stale), self.workload.running()?) {
+            let event = match (judge(&told.status, on_disk, stale), self.workload.running().await?) {
                 (Observed::Lost(loss), running) => Observed::Lost(Loss { running, ..loss }),
                 (event @ (Observed::Usable { .. } | Observed::NeverPaired { .. } | Observed::Unclear { .. }), _) => {
                     event
@@ -78,7 +78,7 @@ impl Connector {
                 let first = first_seen.get_or_insert_with(|| status.last_seen.clone());
                 // A heartbeat that came while we watched: `online` may otherwise still speak of the life before.
                 let fresh = status.last_seen.is_none() || *first != status.last_seen;
-                match self.missing(&status, &step.serial, Some(&step.instance))? {
+                match self.missing(&status, &step.serial, Some(&step.instance)).await? {
                     None if fresh => {
                         let since = since.get_or_insert_with(Instant::now);
                         if since.elapsed() >= observe {
@@ -109,12 +109,12 @@ impl Connector {
     pub(crate) async fn validate(&self, step: &Validate) -> Result<Witnessed<Validated>, Trouble> {
         let told = self.authority.status().await.map_err(Failure::asking)?;
         let invalid = |why: String| Validated::Invalid { why: self.known().line(&why) };
-        let event = if let Some(why) = self.missing(&told.status, &step.serial, Some(&step.instance))? {
+        let event = if let Some(why) = self.missing(&told.status, &step.serial, Some(&step.instance)).await? {
             invalid(why)
         } else if self.workload.token_file().symlink_metadata().is_ok() {
             invalid(format!("a token is still within its sight: {}", self.workload.token_file().display()))
         } else {
-            match self.storage.identity() {
+            match self.storage.identity().await {
                 Looked::There(identity) => agree(&told.status, &identity)
                     .map_or_else(|| Validated::Validated { fingerprint: identity.fingerprint() }, invalid),
                 Looked::Absent | Looked::Unreadable(_) => {
@@ -126,15 +126,15 @@ impl Connector {
     }
 
     /// What is missing to being online, in this life, with this identity on the storage.
-    fn missing(
+    async fn missing(
         &self,
         status: &Status,
         serial: &str,
         instance: Option<&recover_steps::Instance>,
     ) -> Result<Option<String>, Trouble> {
-        let running = self.workload.running()?;
+        let running = self.workload.running().await?;
         Ok(if !status.is_online() {
-            Some(match self.storage.identity() {
+            Some(match self.storage.identity().await {
                 // What a person must know to tell a lost identity from a slow start.
                 Looked::Absent => format!("{}, and no identity is on its storage", status.status),
                 Looked::There(_) | Looked::Unreadable(_) => status.status.clone(),
@@ -147,7 +147,7 @@ impl Connector {
                 None => "the workload does not run".into(),
             })
         } else {
-            match self.storage.identity() {
+            match self.storage.identity().await {
                 Looked::There(identity) if identity.serial == serial => None,
                 Looked::There(identity) => {
                     Some(format!("identity {} is on the storage, not {serial}", identity.serial))

@@ -27,7 +27,7 @@ impl Connector {
         if folder.holds(&label).map_err(|e| Trouble::retry(e.to_string()))? {
             return Err(Trouble::Unknown(format!("a secret is already kept under label {label}")));
         }
-        self.still_lost(act)?;
+        self.still_lost(act).await?;
         let fresh = self.authority.mint(&label, step.ttl_s).await.map_err(Failure::changing)?;
         let (minted, secret) = fresh.into_parts();
         let expires_at = minted.expires_at().ok_or_else(|| Trouble::Unknown("the token's end is no time".into()))?;
@@ -47,8 +47,8 @@ impl Connector {
 
     /// The lost identity may come back without us: a connector that kept the key of an earlier pairing fetches what was issued
     /// to it as soon as it starts, also where we started it for another attempt.
-    fn still_lost(&self, act: &Act) -> Result<(), Trouble> {
-        match self.storage.identity() {
+    async fn still_lost(&self, act: &Act) -> Result<(), Trouble> {
+        match self.storage.identity().await {
             Looked::There(found) if Some(found.serial.as_str()) == act.epoch.as_deref() => Err(Trouble::refused(
                 code::STORAGE,
                 format!("identity {} is back; nothing is minted in its place", found.serial),

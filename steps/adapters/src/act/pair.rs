@@ -36,11 +36,13 @@ impl Connector {
         }
         let lock = self.stopped().await?;
         let file = self.workload.token_file();
-        let started = handover::write(file, &step.token.label, &sealed.secret)
-            .map_err(|e| {
-                Trouble::refused(code::SECRETS, format!("the token cannot be handed over at {}: {e}", file.display()))
-            })
-            .and_then(|()| self.workload.start(&lock));
+        let started = match handover::write(file, &step.token.label, &sealed.secret) {
+            Ok(()) => self.workload.start(&lock).await,
+            Err(e) => Err(Trouble::refused(
+                code::SECRETS,
+                format!("the token cannot be handed over at {}: {e}", file.display()),
+            )),
+        };
         if let Err(trouble) = started {
             // The lock is still ours and nothing runs: what is taken away now was seen by nobody.
             let taken = handover::remove(file, &step.token.label, Some(&sealed.secret), act.run.begun_at());
@@ -60,7 +62,7 @@ impl Connector {
         loop {
             let seen = match self.listed(step).await {
                 Ok(Some(Token { state: TokenState::Consumed, paired_serial: Some(serial), .. })) => {
-                    return Ok(Paired::Paired { serial, instance: self.workload.running().unwrap_or(None) });
+                    return Ok(Paired::Paired { serial, instance: self.workload.running().await.unwrap_or(None) });
                 }
                 Ok(Some(Token { state: TokenState::Consumed, paired_serial: None, .. })) => {
                     return Err(Trouble::refused(
@@ -72,7 +74,7 @@ impl Connector {
                 Ok(None) => "the authority does not know the token".to_owned(),
                 Err(trouble) => trouble.text().to_owned(),
             };
-            match self.workload.running() {
+            match self.workload.running().await {
                 Ok(None) => {
                     if ended.get_or_insert_with(Instant::now).elapsed() > ENDED_FOR {
                         return Err(Trouble::Unknown(format!("the workload ended without an answer; {seen}")));
@@ -101,7 +103,7 @@ impl Connector {
     pub(crate) async fn probe_pair(&self, step: &Pair) -> Result<Probed, Trouble> {
         Ok(match Fate::of(self.listed(step).await?) {
             Fate::Paired { serial } => {
-                let instance = self.workload.running()?;
+                let instance = self.workload.running().await?;
                 Probed::Happened(Seen::plain(Told::of(&Paired::Paired { serial, instance })))
             }
             Fate::Unused(why) => Probed::Absent(why.into()),

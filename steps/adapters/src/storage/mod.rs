@@ -1,9 +1,83 @@
-//! Storage: one file per question that is asked of it.
+//! Storage: one file per question that is asked of it, and one enum over the kinds.
 
 mod directory;
 mod durability;
 mod identity;
 mod moves;
 
+use recover_steps::{Durability, Original, Searched};
+
+use crate::config::StorageConfig;
+use crate::trouble::Trouble;
+
 pub(crate) use directory::Directory;
 pub(crate) use identity::{Identity, Looked};
+
+/// Where the identity is kept, whatever that is.
+#[derive(Debug)]
+pub(crate) enum Storage {
+    /// A directory on this host.
+    Directory(Directory),
+}
+
+impl Storage {
+    pub(crate) fn new(config: StorageConfig) -> Self {
+        match config {
+            StorageConfig::Directory(config) => Self::Directory(Directory::new(config)),
+        }
+    }
+
+    /// The identity at the workload's own place.
+    pub(crate) async fn identity(&self) -> Looked {
+        match self {
+            Self::Directory(directory) => directory.identity(),
+        }
+    }
+
+    /// Looks for the lost identity in every configured place.
+    pub(crate) async fn search(&self, epoch: &str) -> Searched {
+        match self {
+            Self::Directory(directory) => directory.search(epoch),
+        }
+    }
+
+    /// Whether it is durable, writable and free.
+    pub(crate) async fn prove_durable(
+        &self,
+        which: &recover_steps::Storage,
+        run: &str,
+        epoch: Option<&str>,
+    ) -> Result<Durability, Trouble> {
+        match self {
+            Self::Directory(directory) => directory.prove_durable(which, run, epoch),
+        }
+    }
+
+    /// The original to the workload's place; what is there aside.
+    pub(crate) async fn reattach(&self, original: &Original, run: &str) -> Result<(), Trouble> {
+        match self {
+            Self::Directory(directory) => directory.reattach(original, run),
+        }
+    }
+
+    /// Undoes [`Self::reattach`].
+    pub(crate) async fn detach(&self, original: &Original, run: &str) -> Result<(), Trouble> {
+        match self {
+            Self::Directory(directory) => directory.detach(original, run),
+        }
+    }
+
+    /// What is at the workload's place aside, and nothing in its stead but emptiness.
+    pub(crate) async fn set_aside(&self, run: &str) -> Result<(), Trouble> {
+        match self {
+            Self::Directory(directory) => directory.set_aside(run),
+        }
+    }
+
+    /// Undoes [`Self::set_aside`].
+    pub(crate) async fn put_back(&self, run: &str) -> Result<(), Trouble> {
+        match self {
+            Self::Directory(directory) => directory.put_back(run),
+        }
+    }
+}

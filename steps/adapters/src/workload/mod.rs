@@ -1,8 +1,95 @@
-//! Workloads: one file per way of running one.
+//! Workloads: one file per way of running one, and one enum over them.
 
 mod launch;
 mod pidfile;
 mod process;
 mod table;
 
-pub(crate) use process::{Lock, Process};
+use std::path::Path;
+
+use recover_steps::Instance;
+
+use crate::config::{Timing, WorkloadConfig};
+use crate::trouble::Trouble;
+
+pub(crate) use process::Process;
+
+/// How much of a log's end is looked through. Bytes.
+const LOG_TAIL: u64 = 64 * 1024;
+
+/// What runs, however it is run.
+#[derive(Debug)]
+pub(crate) enum Workload {
+    /// A process on this host.
+    Process(Process),
+}
+
+/// Whoever has it is the only one on this host who starts or ends the workload, and no start is under way.
+#[derive(Debug)]
+pub(crate) struct Lock(
+    #[expect(dead_code, reason = "the lock is held as long as the descriptor is")] std::os::fd::OwnedFd,
+);
+
+impl Workload {
+    pub(crate) fn new(config: WorkloadConfig, timing: &Timing) -> Self {
+        match config {
+            WorkloadConfig::Process(config) => Self::Process(Process::new(config, timing.stop_within.as_duration())),
+        }
+    }
+
+    /// The file through which it gets a token, as a path on this host. It is on tmpfs.
+    pub(crate) fn token_file(&self) -> &Path {
+        match self {
+            Self::Process(process) => process.token_file(),
+        }
+    }
+
+    /// The end of its log, or why it cannot be had.
+    pub(crate) async fn log_tail(&self) -> Result<String, String> {
+        match self {
+            Self::Process(process) => process.log_tail().map_err(|e| e.to_string()),
+        }
+    }
+
+    /// Waits for the lock. The caller's own limit ends the waiting.
+    pub(crate) async fn lock(&self) -> Result<Lock, Trouble> {
+        match self {
+            Self::Process(process) => process.lock().await,
+        }
+    }
+
+    /// The life that runs, if one that is recorded does. Says nothing of what runs beside it.
+    pub(crate) async fn running(&self) -> Result<Option<Instance>, Trouble> {
+        match self {
+            Self::Process(process) => process.running(),
+        }
+    }
+
+    /// What of the workload runs, in words; `None` if nothing does.
+    pub(crate) async fn traces(&self, lock: &Lock) -> Result<Option<String>, Trouble> {
+        match self {
+            Self::Process(process) => process.traces(lock),
+        }
+    }
+
+    /// Ends the workload and everything it started, and proves it.
+    pub(crate) async fn stop(&self, lock: &Lock) -> Result<(), Trouble> {
+        match self {
+            Self::Process(process) => process.stop(lock).await,
+        }
+    }
+
+    /// Starts the workload unless it runs. An error other than [`Trouble::Unknown`] means that it was surely not started.
+    pub(crate) async fn start(&self, lock: &Lock) -> Result<Instance, Trouble> {
+        match self {
+            Self::Process(process) => process.start(lock),
+        }
+    }
+
+    /// Ends that life, if it is the one that runs, and begins the next, unless another one has begun.
+    pub(crate) async fn restart(&self, lock: &Lock, from: &Instance) -> Result<Instance, Trouble> {
+        match self {
+            Self::Process(process) => process.restart(lock, from).await,
+        }
+    }
+}

@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::launch::launch;
 use super::pidfile::{self, Life};
-use super::table;
+use super::{LOG_TAIL, Lock, table};
 use crate::config::ProcessConfig;
 use crate::files;
 use crate::trouble::{Trouble, code};
@@ -34,10 +34,6 @@ pub(crate) struct Process {
     children: Mutex<Vec<Child>>,
 }
 
-/// Whoever has it is the only one who starts or ends the workload, and no start is under way.
-#[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "the lock is held as long as the descriptor is")] OwnedFd);
-
 impl Process {
     pub(crate) fn new(config: ProcessConfig, stop_within: Duration) -> Self {
         let mut lock = config.pidfile.clone().into_os_string();
@@ -45,8 +41,9 @@ impl Process {
         Self { config, lock: lock.into(), stop_within, children: Mutex::new(Vec::new()) }
     }
 
-    pub(crate) fn log(&self) -> &Path {
-        &self.config.log
+    /// The end of its log.
+    pub(crate) fn log_tail(&self) -> io::Result<String> {
+        files::tail(&self.config.log, LOG_TAIL)
     }
 
     pub(crate) fn token_file(&self) -> &Path {

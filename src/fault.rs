@@ -67,7 +67,11 @@ codes! {
         "A run can be abandoned only while nobody executes it. Stop its owner first (SIGTERM stops at the next boundary), or \
          cancel the run.",
     Held = "RCV0013" Held "the subject is held by another run"
-        "There is one open run per subject. Follow it with --attach, resume it, cancel it, or abandon it with a reason.",
+        "There is one open run per subject. Follow it with --attach, resume it, cancel it, or abandon it with a reason. If another \
+         state directory acts on the target, that is written at the target itself, in the file .recover-mark-NAME beside the \
+         storage NAME: the message names the run, the directory and the machine. Resume or cancel the run there. Only if that \
+         directory is gone for good, see what the run left (is the workload stopped? does a token still work?), and then remove \
+         the file. A file there that this build cannot read is treated the same: nobody guesses that the target is free.",
     GuardRefused = "RCV0014" GuardRefused "a guard refused"
         "A rule of the procedure, or what an earlier run did for the same loss, forbids this. Guards cannot be overridden. \
          `recover show RUN` names the guard and the run.",

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use recover_adapters::Connector;
 use recover_adapters::config::ConnectorConfig;
+use recover_adapters::{Connector, Holder};
 use recover_engine::{Act, FenceRaised, Performed, Probed, RunId, World};
 
 use crate::fault::{Code, Fault};
@@ -23,6 +23,36 @@ impl TargetWorld {
     pub(crate) fn new(config: ConnectorConfig, secrets: Option<PathBuf>) -> Result<Self, Fault> {
         let connector = Connector::with_secrets_in(config, secrets).map_err(|e| unusable(&e))?;
         Ok(Self { connector })
+    }
+
+    /// The world, acted on for a state directory: its mark is put at the target before anything is changed.
+    pub(crate) fn held_by(self, holder: Holder) -> Self {
+        Self { connector: self.connector.held_by(holder) }
+    }
+
+    /// Refuses a target that another state directory acts on.
+    pub(crate) async fn is_free(&self) -> Result<(), Fault> {
+        match self.connector.held_by_another().await {
+            Ok(None) => Ok(()),
+            Ok(Some((claim, place))) => {
+                let (run, dir, host) = (&claim.run, &claim.holder.state_dir, &claim.holder.host);
+                Err(Fault::new(Code::Held, format!("the target is held by {run} of the state directory {dir} on {host}"))
+                    .hint(format!(
+                        "resume or cancel it there; only if that directory is gone for good, see what was left of the run, and \
+                         then remove {place}"
+                    )))
+            }
+            Err(why) => {
+                Err(Fault::new(Code::Held, why).hint("whether somebody else acts on the target cannot be told"))
+            }
+        }
+    }
+
+    /// Gives the target free after a run. What cannot be given free now is when the next run of this directory ends.
+    pub(crate) async fn release(&self) {
+        if let Err(why) = self.connector.release().await {
+            tracing::warn!(why, "the mark at the target stays");
+        }
     }
 }
 

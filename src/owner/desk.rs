@@ -4,12 +4,14 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use recover_adapters::Holder;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+use crate::actor::Actor;
 use crate::fault::{Code, Exit, Fault};
 use crate::owner::ask::{Envelope, Tell, fault_of};
 use crate::owner::live::Live;
@@ -34,7 +36,7 @@ pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Resu
         let (mut silent, mut last_holder) = (0, 0);
         for _ in 0..TURNS {
             match Store::open(state)? {
-                Opened::Own(store) => return own(*store, envelope, printer).await,
+                Opened::Own(store) => return own(state, *store, envelope, printer).await,
                 Opened::Held { holder } => match ask(state, &envelope, printer).await {
                     Heard::Last(exit) => return exit,
                     Heard::OwnerDied => {
@@ -61,11 +63,11 @@ pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Resu
 }
 
 /// As the owner: carries the request out, serves others, and stays until the last run has stopped.
-async fn own(store: Store, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
+async fn own(state: &Path, store: Store, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
     let actor = envelope.actor.json();
     // Bound in the directory that was judged, and not in what has its name by now. The office holds it open.
     let anchored = store.journal().anchored();
-    let office = Office::new(store)?;
+    let office = Office::new(store, holder(state))?;
     let listener = socket::bind(&anchored)
         .map_err(|e| Fault::caused(Code::Unreadable, "the owner's socket cannot be made", &e))?;
     tokio::task::spawn_local(socket::serve(Rc::clone(&office), listener));
@@ -194,4 +196,11 @@ fn exit_of(code: u8) -> Exit {
         Exit::Interrupted,
     ];
     ALL.iter().copied().find(|exit| *exit as u8 == code).unwrap_or(Exit::Bug)
+}
+
+/// Who acts, as the mark at a target names him: a copy of the directory elsewhere is another one.
+fn holder(state: &Path) -> Holder {
+    let actor = Actor::here();
+    let path = std::fs::canonicalize(state).unwrap_or_else(|_| state.to_owned());
+    Holder { machine: actor.machine, host: actor.host, state_dir: path.display().to_string() }
 }

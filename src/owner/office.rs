@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use recover_adapters::Holder;
 use recover_engine::{
-    Admission, Choice, DriveError, JournalError, Json, Owner, Run, RunId, Start, Unwilling, Wish, drive,
+    Admission, Choice, DriveError, JournalError, Json, Owner, Run, RunId, Start, Stop, Unwilling, Wish, drive,
 };
 use recover_scenarios::Registered;
 use tokio::sync::mpsc;
@@ -26,6 +27,7 @@ type Listener = mpsc::UnboundedSender<Tell>;
 /// The owner.
 pub(crate) struct Office {
     store: Store,
+    holder: Holder,
     owner: RefCell<Owner>,
     live: RefCell<HashMap<RunId, Rc<RunHost>>>,
     stopping: Cell<bool>,
@@ -45,13 +47,14 @@ fn bug(what: &str, error: &dyn std::error::Error) -> Fault {
 }
 
 impl Office {
-    pub(crate) fn new(store: Store) -> Result<Rc<Self>, Fault> {
+    pub(crate) fn new(store: Store, holder: Holder) -> Result<Rc<Self>, Fault> {
         let mut owner = Owner::default();
         for (id, begun, open) in store.begun_runs()? {
             owner.note(id, &begun, open, false);
         }
         Ok(Rc::new(Self {
             store,
+            holder,
             owner: RefCell::new(owner),
             live: RefCell::new(HashMap::new()),
             stopping: Cell::new(false),
@@ -317,11 +320,18 @@ impl Office {
 
     async fn drive(&self, run: &mut Run, host: &RunHost, target: &Target) -> Tell {
         let world = match target.world() {
-            Ok(world) => Keeping { world, files: self.store.journal().evidence() },
+            Ok(world) => world.held_by(self.holder.clone()),
             Err(fault) => return Tell::fault(fault),
         };
+        if let Err(fault) = world.is_free().await {
+            return Tell::fault(fault);
+        }
+        let world = Keeping { world, files: self.store.journal().evidence() };
         match drive(run, self.store.journal(), &world, host).await {
             Ok(stop) => {
+                if matches!(stop, Stop::Closed(_)) {
+                    world.world.release().await;
+                }
                 let commits = self.store.commits(run.position().run).unwrap_or(host.commits.get());
                 let (mut line, exit) = result::result(run.position(), &stop, commits, host.head.get());
                 result::explain(&mut line, &self.store.entries(run.position().run).unwrap_or_default());

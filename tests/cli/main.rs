@@ -20,6 +20,7 @@ mod full;
 mod hostile;
 mod index;
 mod kill;
+mod marks;
 mod plan;
 mod plane;
 mod recovery;

@@ -10,7 +10,8 @@ use recover_steps::{
 };
 
 use crate::authority::Http;
-use crate::config::{AuthorityConfig, ConfigError, ConnectorConfig};
+use crate::config::{AuthorityConfig, ConfigError, ConnectorConfig, StorageConfig};
+use crate::mark::{Claim, Holder, Mark};
 use crate::secrets::SecretsDir;
 use crate::storage::Storage;
 use crate::trouble::{Trouble, code};
@@ -28,6 +29,9 @@ pub struct Connector {
     pub(crate) storage: Storage,
     pub(crate) authority: Http,
     pub(crate) secrets: SecretsDir,
+    /// The mark at the target; none where nobody acts for a state directory.
+    mark: Option<Mark>,
+    storage_config: StorageConfig,
 }
 
 /// Why a configuration gives no connector.
@@ -69,7 +73,9 @@ impl Connector {
         let AuthorityConfig::Http(http) = config.authority;
         Ok(Self {
             workload: Workload::new(config.workload, &config.timing),
-            storage: Storage::new(config.storage),
+            storage: Storage::new(config.storage.clone()),
+            storage_config: config.storage,
+            mark: None,
             authority: Http::new(http).map_err(Unusable::Named)?,
             secrets,
         })
@@ -82,6 +88,34 @@ impl Connector {
     pub fn with_secrets_in(config: ConnectorConfig, configured: Option<PathBuf>) -> Result<Self, Unusable> {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         Self::new(config, SecretsDir::new(configured, runtime))
+    }
+
+    /// The connector, acted on for this holder: its mark is put at the target before anything is changed.
+    #[must_use]
+    pub fn held_by(mut self, holder: Holder) -> Self {
+        self.mark = Some(Mark::new(holder, &self.storage_config));
+        self
+    }
+
+    /// Who else acts on the target, and where that is written.
+    ///
+    /// # Errors
+    /// With a sentence, if it cannot be told.
+    pub async fn held_by_another(&self) -> Result<Option<(Claim, String)>, String> {
+        let Some(mark) = &self.mark else { return Ok(None) };
+        let other = mark.other().await.map_err(|trouble| trouble.text().to_owned())?;
+        Ok(other.map(|claim| (claim, mark.place().display().to_string())))
+    }
+
+    /// Gives the target free: the run is closed.
+    ///
+    /// # Errors
+    /// With a sentence; the mark then stays until the next run of the same holder.
+    pub async fn release(&self) -> Result<(), String> {
+        match &self.mark {
+            Some(mark) => mark.release().await.map_err(|trouble| trouble.text().to_owned()),
+            None => Ok(()),
+        }
     }
 
     /// Whether the authority answers at all.
@@ -143,7 +177,34 @@ impl Connector {
         }
     }
 
+    /// Claims the target, and does it. What surely did not pair is not marked as paired for.
+    async fn marked(&self, act: &Act) -> Result<Seen, Trouble> {
+        self.claim(act).await?;
+        let done = self.dispatch(act).await;
+        if let (Err(Trouble::Refused(_)), Pair::NAME) = (&done, act.doing.step) {
+            self.unpaired(act).await.map_err(Trouble::midway)?;
+        }
+        done
+    }
+
+    async fn claim(&self, act: &Act) -> Result<(), Trouble> {
+        match &self.mark {
+            Some(mark) => {
+                mark.claim(&act.run.to_string(), act.doing.step, act.doing.redoing.redo, act.epoch.as_deref()).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn unpaired(&self, act: &Act) -> Result<(), Trouble> {
+        match &self.mark {
+            Some(mark) => mark.unpaired(act.epoch.as_deref()).await,
+            None => Ok(()),
+        }
+    }
+
     async fn raise(&self, act: &Act) -> Result<String, Trouble> {
+        self.claim(act).await?;
         match act.doing.step {
             Mint::NAME => self.fence_mint(act).await,
             Pair::NAME => self.fence_pair(act, &body::<Pair>(act)?).await,
@@ -154,7 +215,13 @@ impl Connector {
     async fn ask(&self, act: &Act) -> Result<Probed, Trouble> {
         match act.doing.step {
             Mint::NAME => self.probe_mint(act).await,
-            Pair::NAME => self.probe_pair(&body::<Pair>(act)?).await,
+            Pair::NAME => {
+                let probed = self.probe_pair(&body::<Pair>(act)?).await?;
+                if matches!(probed, Probed::Absent(_)) && act.fenced {
+                    self.unpaired(act).await?;
+                }
+                Ok(probed)
+            }
             other => Err(unknown(other)),
         }
     }
@@ -165,7 +232,7 @@ impl World for Connector {
         self.learn(act);
         let limit = Duration::from_millis(act.doing.timeout_ms);
         tracing::debug!(run = %act.run, step = act.doing.step, attempt = act.attempt, "perform");
-        match tokio::time::timeout(limit, Box::pin(self.dispatch(act))).await {
+        match tokio::time::timeout(limit, Box::pin(self.marked(act))).await {
             Ok(Ok(seen)) if self.gives_away(&seen) => Performed::Unknown { why: GIVEN_AWAY.to_owned() },
             Ok(Ok(seen)) => Performed::Happened(seen),
             Ok(Err(trouble)) => trouble.performed(self.authority.known()),

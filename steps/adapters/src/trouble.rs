@@ -31,6 +31,8 @@ pub mod code {
     pub const WORKLOAD: &str = "workload";
     /// The storage is not as the step needs it.
     pub const STORAGE: &str = "storage";
+    /// Another state directory, user or bastion acts on the target, or paired for this loss; or that cannot be told.
+    pub const MARKED: &str = "marked";
     /// The place for secrets is not memory, or not ours.
     pub const SECRETS: &str = "secrets";
     /// One mint left more than one working token; all of them were revoked.

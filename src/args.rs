@@ -206,6 +206,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "HEAD")]
         expect: Option<String>,
     },
+    /// How a target is when it is well: recorded by a person, compared when it is not
+    Baseline {
+        #[command(subcommand)]
+        command: BaselineCommand,
+    },
     /// The log itself
     Journal {
         #[command(subcommand)]
@@ -245,6 +250,31 @@ pub(crate) struct AnswerArgs {
     /// The choice, where the question has more than yes and no
     #[arg(long, value_name = "C")]
     pub(crate) choice: Option<String>,
+}
+
+/// `recover baseline …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaselineCommand {
+    /// Look at a target that is well, and keep what is seen, with your name and the date
+    Record {
+        #[command(flatten)]
+        target: TargetArg,
+        /// Why you hold this for right; it is journaled with your name
+        #[arg(long, value_name = "R")]
+        reason: String,
+    },
+    /// Show what was recorded, by whom and when
+    Show(TargetArg),
+    /// Compare the target with what was recorded; exit 1 if something differs
+    Diff(TargetArg),
+}
+
+/// One target.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TargetArg {
+    /// The target, as the configuration names it; `sandbox` needs none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
 }
 
 /// `recover journal …`

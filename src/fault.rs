@@ -134,6 +134,12 @@ codes! {
     NoResources = "RCV0037" Interrupted "the system does not give what every command needs"
         "Descriptors, memory or threads ran out before anything was begun: `ulimit -n`, or what else runs here. Nothing was done; \
          try again.",
+    NotWell = "RCV0038" PersonNeeded "the target is not well"
+        "A baseline says how a target is when it is well: online, with the identity that the authority issued on its storage. What is \
+         seen during an incident is never recorded. Recover the target first, then record it.",
+    NoBaseline = "RCV0039" Usage "nothing was recorded of the target"
+        "`recover baseline record --target NAME --reason …` records, while the target is well, how it is: its storage, its \
+         identity's fingerprint, its program, its authority. Without a baseline only the configuration says what is right.",
 }
 
 /// An error on its way out.

@@ -73,6 +73,7 @@ fn said(record: &Record) -> String {
         Record::Adopted(n) => format!("adopted by another machine: {}", n.reason),
         Record::Salvaged(n) => format!("salvaged: {}", n.reason),
         Record::Cleared(n) => format!("cleared: {}", n.reason),
+        Record::Baselined(b) => format!("baseline of {} ({}): {}", b.target, b.subject, b.reason),
         Record::Closed(e) => format!("closed: {}: {}", e.verdict.as_str(), e.reason),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use recover_engine::{Begun, Entry, Phase, Position, RunId};
+use recover_engine::{Baseline, Begun, Entry, Kind, Millis, Phase, Position, RunId};
 use recover_journal::{EvidenceError, Follower, ReadError, Reader, RunOverview};
 use serde_json::{Value, json};
 
@@ -21,6 +21,15 @@ pub(crate) struct Listed {
 
 fn listed(run: RunOverview) -> Listed {
     Listed { id: run.run, open: run.open, records: run.last_seq }
+}
+
+/// How a target is when it is well, as a person recorded it.
+pub(crate) struct Recorded {
+    pub(crate) baseline: Baseline,
+    /// When.
+    pub(crate) at: Millis,
+    /// Who.
+    pub(crate) actor: Value,
 }
 
 /// The records, read without the lock.
@@ -108,6 +117,21 @@ impl Records {
         let mut frames: Vec<u64> = stored.into_iter().map(|stored| stored.frame).collect();
         frames.dedup();
         Ok(u32::try_from(frames.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The last baseline that was recorded of what runs on this subject are about.
+    pub(crate) fn baseline(&self, subject: &str) -> Result<Option<Recorded>, Fault> {
+        let stored = self.reader.run(RunId::JOURNAL).map_err(|e| read_fault(&e))?;
+        let entries = stored.iter().rev().map(|stored| &stored.entry);
+        for entry in entries.filter(|entry| entry.header().kind == Kind::Baselined) {
+            let failed = |e: serde_json::Error| Fault::caused(Code::Damaged, "a baseline", &e);
+            let baseline: Baseline = serde_json::from_str(entry.payload()).map_err(failed)?;
+            if baseline.subject == subject {
+                let actor = serde_json::from_str(entry.actor()).map_err(failed)?;
+                return Ok(Some(Recorded { baseline, at: entry.header().at, actor }));
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn begun(&self, id: RunId) -> Result<Begun, Fault> {

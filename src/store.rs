@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use recover_engine::{
-    Begun, Charter, Entry, Journal as _, JournalError, Kind, Latch, Phase, Position, Record, Run, RunId, Spent, charter,
+    Baseline, Begun, Charter, Entry, Journal as _, JournalError, Kind, Latch, Phase, Position, Record, Run, RunId,
+    Spent, charter,
 };
 use recover_journal::{Author, FileJournal, Host, OpenError, Options, ReadError, Reader, StateDir};
 use serde_json::{Value, json};
 
 use crate::fault::{Code, Exit, Fault, chain};
 use crate::owner::result;
-use crate::records::Records;
+use crate::records::{Recorded, Records};
 
 /// The fault that a failure of the journal is for a person.
 pub(crate) fn journal_fault(error: &JournalError) -> Fault {
@@ -193,6 +194,11 @@ fn sweep(journal: &FileJournal) {
 }
 
 impl Store {
+    /// See [`Records::baseline`].
+    pub(crate) fn baseline_of(&self, subject: &str) -> Result<Option<Recorded>, Fault> {
+        self.records.baseline(subject)
+    }
+
     pub(crate) fn open(state: &Path) -> Result<Opened, Fault> {
         match FileJournal::open(state, &host()?, Options::default()) {
             Ok(journal) => {
@@ -312,4 +318,22 @@ pub(crate) fn clear(
     let key = subject.parse().map_err(|e: recover_engine::BadId| Fault::new(Code::Usage, format!("{subject}: {e}")))?;
     let journal = FileJournal::open(state, &host()?, Options::default()).map_err(|e| open_fault(&e))?;
     journal.clear(key, Author { actor, at }, reason).map(drop).map_err(|e| journal_fault(&e))
+}
+
+/// See `recover baseline record`.
+pub(crate) fn baseline(
+    state: &Path,
+    baseline: &Baseline,
+    actor: &str,
+    at: recover_engine::Millis,
+) -> Result<(), Fault> {
+    match Store::open(state)? {
+        Opened::Own(store) => {
+            store.journal.baseline(Author { actor, at }, baseline).map(drop).map_err(|e| journal_fault(&e))
+        }
+        Opened::Held { holder } => {
+            Err(Fault::new(Code::RunLive, format!("process {holder} executes runs of this state directory"))
+                .hint("record the baseline when it is done"))
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use recover_adapters::config::ConnectorConfig;
-use recover_adapters::{Connector, Holder};
+use recover_adapters::{Connector, Facts, Holder, SeenFacts};
 use recover_engine::{Act, FenceRaised, Performed, Probed, RunId, World};
 
 use crate::fault::{Code, Fault};
@@ -28,6 +28,19 @@ impl TargetWorld {
     /// The world, acted on for a state directory: its mark is put at the target before anything is changed.
     pub(crate) fn held_by(self, holder: Holder) -> Self {
         Self { connector: self.connector.held_by(holder) }
+    }
+
+    /// The world, with what a person recorded of its target while that was well.
+    pub(crate) fn recorded_as(self, facts: Option<&Facts>) -> Self {
+        match facts {
+            Some(facts) => Self { connector: self.connector.recorded_as(facts) },
+            None => self,
+        }
+    }
+
+    /// What the target is like now.
+    pub(crate) async fn facts(&self) -> Result<SeenFacts, String> {
+        self.connector.facts().await
     }
 
     /// Refuses a target that another state directory acts on.

@@ -67,6 +67,8 @@ numbered! {
         Salvaged = 14 "salvaged",
         /// A person answered for a subject that a salvage had blocked.
         Cleared = 15 "cleared",
+        /// A person recorded how a target is when it is well.
+        Baselined = 16 "baselined",
     }
 }
 

@@ -41,8 +41,8 @@ pub use machine::{Entry as ScenarioEntry, Machine};
 pub use owner::{Admission, Owner, Start};
 pub use position::{IllegalRecord, Open, Phase, Position};
 pub use record::{
-    Answered, Asked, Attempt, Begun, CancelRequested, Evidence, Fenced, Intent, Noted, Record, Resolved, Resulted,
-    Spent, Waiting,
+    Answered, Asked, Attempt, Baseline, Begun, CancelRequested, Evidence, Fenced, Intent, Noted, Record, Resolved,
+    Resulted, Spent, Waiting,
 };
 pub use run::{Action, Run, RunError, Stop, input_of};
 pub use scenario::{Choice, Ending, Illegal, Input, Next, Question, Scenario, Verdict, Wait, Workload};

@@ -207,7 +207,8 @@ impl Position {
             | Record::CancelRequested(_)
             | Record::Adopted(_)
             | Record::Salvaged(_)
-            | Record::Cleared(_) => (Latch::None, Key::NONE),
+            | Record::Cleared(_)
+            | Record::Baselined(_) => (Latch::None, Key::NONE),
         }
     }
 
@@ -467,7 +468,8 @@ impl Position {
                 self.phase = Phase::Asked { seq: header.seq, asked: Box::new(asked) };
             }
             Record::Closed(ending) => self.phase = Phase::Closed(Box::new(ending)),
-            Record::Begun(_) | Record::Adopted(_) | Record::Salvaged(_) | Record::Cleared(_) => {}
+            Record::Begun(_) | Record::Adopted(_) | Record::Salvaged(_) | Record::Cleared(_) | Record::Baselined(_) => {
+            }
         }
     }
 

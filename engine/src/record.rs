@@ -1,5 +1,7 @@
 //! What is journaled: the payload of each kind of record. Events, never states; a state's name is a check, not a source.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Reason, Redo};
@@ -27,6 +29,7 @@ pub enum Record {
     Closed(Ending),
     Salvaged(Noted),
     Cleared(Noted),
+    Baselined(Baseline),
 }
 
 /// A run begins.
@@ -238,6 +241,19 @@ pub struct Noted {
     pub data: Json,
 }
 
+/// How a target is when it is well: what a person saw, approved and dated. The header has the time, the actor who.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The target's name in the configuration.
+    pub target: String,
+    /// What runs on it are about, as in [`Begun::subject`].
+    pub subject: String,
+    /// Why the person holds this for right.
+    pub reason: String,
+    /// What was seen, by name: `storage.path`, `identity.fingerprint` and so on.
+    pub facts: BTreeMap<String, String>,
+}
+
 macro_rules! payloads {
     ($($variant:ident),+) => {
         impl Record {
@@ -283,5 +299,6 @@ payloads!(
     Adopted,
     Closed,
     Salvaged,
-    Cleared
+    Cleared,
+    Baselined
 );

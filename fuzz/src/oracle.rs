@@ -69,7 +69,8 @@ impl Oracle {
             | Record::Asked(_)
             | Record::Adopted(_)
             | Record::Salvaged(_)
-            | Record::Cleared(_) => {}
+            | Record::Cleared(_)
+            | Record::Baselined(_) => {}
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use recover_engine::{Consumed, Entry, Journal, JournalError, Key, Kind, Latch, OpenRun, Receipt, RunId};
+use recover_engine::{Baseline, Consumed, Entry, Journal, JournalError, Key, Kind, Latch, OpenRun, Receipt, RunId};
 use serde_json::json;
 
 use crate::error::{OpenError, ReadError};
@@ -81,6 +81,15 @@ impl FileJournal {
     pub fn clear(&self, subject: Key, author: Author<'_>, why: &str) -> Result<Receipt, JournalError> {
         let payload = json!({ "subject": subject.to_string(), "why": why });
         write_own(&self.log, author, Kind::Cleared, Latch::Clear, subject, &payload)
+    }
+
+    /// Records how a target is when it is well, on a person's word.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn baseline(&self, author: Author<'_>, baseline: &Baseline) -> Result<Receipt, JournalError> {
+        let payload = json!(baseline);
+        write_own(&self.log, author, Kind::Baselined, Latch::None, Key::NONE, &payload)
     }
 
     /// See [`StateDir::anchored`].

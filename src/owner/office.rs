@@ -323,6 +323,10 @@ impl Office {
             Ok(world) => world.held_by(self.holder.clone()),
             Err(fault) => return Tell::fault(fault),
         };
+        let world = match self.store.baseline_of(&run.position().charter.begun.subject) {
+            Ok(baseline) => world.recorded_as(baseline.as_ref().map(|recorded| &recorded.baseline.facts)),
+            Err(fault) => return Tell::fault(fault),
+        };
         if let Err(fault) = world.is_free().await {
             return Tell::fault(fault);
         }

@@ -38,7 +38,7 @@ pub(super) fn scenario(name: Option<&str>) -> Result<&'static recover_scenarios:
 }
 
 /// The target of that name; without one, the only one there is or the one that is marked as default.
-fn pick(place: &Place, name: Option<&str>) -> Result<String, Fault> {
+pub(super) fn pick(place: &Place, name: Option<&str>) -> Result<String, Fault> {
     let targets = &place.loaded.config.target;
     if let Some(name) = name {
         if name == SANDBOX || targets.contains_key(name) {

@@ -1,6 +1,7 @@
 //! The verbs of the command line, one file for each family.
 
 mod act;
+mod baseline;
 mod journal;
 mod plan;
 mod procedure;
@@ -48,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
         Command::Check { name } => procedure::check(name.as_deref(), printer),
         Command::Replay(run) => replay::replay(global, &run.run, printer),
         Command::Verify { run, all, expect } => replay::verify(global, run.as_deref(), all, expect.as_deref(), printer),
+        Command::Baseline { command } => baseline::run(global, command, printer),
         Command::Journal { command } => journal::run(global, command, printer),
         Command::Sandbox(args) => crate::sandbox::run(args).map(|()| Exit::Done).map_err(|e| act::sandbox_fault(&e)),
         Command::Config { command: ConfigCommand::Schema } => {

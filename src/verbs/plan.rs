@@ -7,6 +7,7 @@ use crate::args::{Global, StartArgs};
 use crate::clock;
 use crate::fault::{Code, Exit, Fault};
 use crate::printer::Printer;
+use crate::records::Records;
 use crate::verbs::act::{self, Chosen};
 use crate::world::TargetWorld;
 
@@ -15,7 +16,12 @@ const STEPS_MAX: usize = 64;
 
 pub(super) fn plan(global: &Global, start: &StartArgs, printer: Printer) -> Result<Exit, Fault> {
     let chosen = act::choose(global, start, printer)?;
-    let world = chosen.target.world()?;
+    let recorded = match Records::open(&chosen.place.state) {
+        Ok(records) => records.baseline(&chosen.target.subject())?,
+        Err(fault) if fault.code == Code::StateDirMissing => None,
+        Err(fault) => return Err(fault),
+    };
+    let world = chosen.target.world()?.recorded_as(recorded.as_ref().map(|recorded| &recorded.baseline.facts));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod baseline;
 #[path = "../harness/tls.rs"]
 mod certificates;
 mod concurrency;

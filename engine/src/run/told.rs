@@ -50,6 +50,7 @@ pub fn input_of(record: &Record) -> Option<Input<Told>> {
         | Record::Adopted(_)
         | Record::Closed(_)
         | Record::Salvaged(_)
-        | Record::Cleared(_) => None,
+        | Record::Cleared(_)
+        | Record::Baselined(_) => None,
     }
 }

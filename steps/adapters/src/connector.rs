@@ -97,6 +97,13 @@ impl Connector {
         self
     }
 
+    /// The connector, with what a person recorded of it while it was well.
+    #[must_use]
+    pub fn recorded_as(mut self, facts: &crate::Facts) -> Self {
+        self.storage.recorded(facts);
+        self
+    }
+
     /// Who else acts on the target, and where that is written.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod act;
 mod authority;
 pub mod config;
 mod connector;
+mod facts;
 #[cfg(test)]
 mod fake;
 mod files;
@@ -24,6 +25,7 @@ mod workload;
 pub use authority::{BadOrigin, BadReference, CredentialRef, Origin};
 pub use config::ConnectorConfig;
 pub use connector::{Connector, Unusable};
+pub use facts::{Facts, Seen as SeenFacts};
 pub use mark::{Claim, Holder};
 pub use secrets::SecretsDir;
 pub use span::{BadSpan, Span};

@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::model::{Audit, AuditEvent, Fresh, Revoked, Secret, Status, Token, Tokens};
 use super::transport::{Answer, Call, Transport};
 use crate::config::HttpConfig;
+use crate::facts::{Facts, digest_of};
 use crate::known::Known;
 
 const PAGES_MOST: usize = 100;
@@ -15,6 +16,7 @@ const PAGES_MOST: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Http {
     transport: Transport,
+    config: HttpConfig,
 }
 
 /// A status with the text it came as.
@@ -25,7 +27,22 @@ pub(crate) struct Told {
 
 impl Http {
     pub(crate) fn new(config: HttpConfig) -> Result<Self, String> {
-        Ok(Self { transport: Transport::new(config)? })
+        Ok(Self { transport: Transport::new(config.clone())?, config })
+    }
+
+    /// Who it is, for a baseline.
+    pub(crate) fn facts(&self, facts: &mut Facts) -> Result<(), String> {
+        let mut note = |name: &str, value: String| facts.insert(format!("authority.{name}"), value);
+        note("kind", "http".into());
+        note("base", self.config.base.to_string());
+        note("agent", self.config.agent.clone());
+        if let Some(org) = &self.config.org {
+            note("org", org.clone());
+        }
+        if let Some(ca) = &self.config.ca {
+            note("ca.sha256", digest_of(ca).map_err(|e| format!("{}: {e}", ca.display()))?);
+        }
+        Ok(())
     }
 
     /// Whether it answers at all, without a credential.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::identity::{self, Looked};
 use crate::config::DirectoryConfig;
+use crate::facts::{Facts, IDENTITY_FINGERPRINT, IDENTITY_SERIAL, STORAGE_PATH};
 use crate::files;
 use crate::trouble::{Trouble, code};
 
@@ -21,11 +22,56 @@ const MOST_IN_A_PLACE: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(super) config: DirectoryConfig,
+    recorded: Option<Recorded>,
+}
+
+/// What a baseline says of it.
+#[derive(Debug)]
+struct Recorded {
+    path: PathBuf,
+    serial: String,
+    fingerprint: String,
 }
 
 impl Directory {
     pub(crate) fn new(config: DirectoryConfig) -> Self {
-        Self { config }
+        Self { config, recorded: None }
+    }
+
+    /// What it is, for a baseline.
+    pub(crate) fn facts(&self, facts: &mut Facts) -> Result<(), String> {
+        let path = &self.config.path;
+        let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let folder = files::open_dir(path).map_err(|e| failed(&e))?;
+        let stat = rustix::fs::fstat(&folder).map_err(|e| failed(&e))?;
+        let on = self.on(&folder).map_err(|trouble| trouble.text().to_owned())?;
+        let mut note = |name: &str, value: String| facts.insert(name.to_owned(), value);
+        note("storage.kind", "directory".into());
+        note(STORAGE_PATH, path.to_str().ok_or("the storage's path is not text")?.to_owned());
+        note("storage.file", file_id(&stat));
+        note("storage.on", on);
+        note("storage.owner", format!("{}:{}", stat.st_uid, stat.st_gid));
+        note("storage.mode", format!("{:04o}", stat.st_mode & 0o7777));
+        Ok(())
+    }
+
+    /// What a person recorded of it. Facts that are not all there say nothing.
+    pub(crate) fn recorded(&mut self, facts: &Facts) {
+        let fact = |name: &str| facts.get(name).cloned();
+        self.recorded = (|| {
+            Some(Recorded {
+                path: fact(STORAGE_PATH)?.into(),
+                serial: fact(IDENTITY_SERIAL)?,
+                fingerprint: fact(IDENTITY_FINGERPRINT)?,
+            })
+        })();
+    }
+
+    /// The configured places, and the recorded one where that is another than the workload's own.
+    fn searched(&self) -> impl Iterator<Item = &PathBuf> {
+        let recorded = self.recorded.iter().map(|recorded| &recorded.path);
+        let elsewhere = recorded.filter(|path| **path != self.config.path && !self.config.originals.contains(path));
+        self.config.originals.iter().chain(elsewhere)
     }
 
     /// The identity at the workload's own place.
@@ -39,7 +85,7 @@ impl Directory {
         let mut note = |path: &Path, why: String| {
             unreadable.get_or_insert(Searched::Unreadable { path: path.display().to_string(), why });
         };
-        for place in &self.config.originals {
+        for place in self.searched() {
             let mut candidates = vec![place.clone()];
             match within(place) {
                 Ok(found) => candidates.extend(found),
@@ -53,7 +99,7 @@ impl Directory {
                 }
             }
         }
-        let searched = self.config.originals.iter().map(|p| p.display().to_string()).collect();
+        let searched = self.searched().map(|p| p.display().to_string()).collect();
         unreadable.unwrap_or(Searched::Gone { searched })
     }
 
@@ -70,6 +116,13 @@ impl Directory {
             Looked::Unreadable(why) => Err(why),
             Looked::There(identity) if identity.serial != epoch => {
                 Err(format!("it holds identity {}, not {epoch}", identity.serial))
+            }
+            Looked::There(identity)
+                if self.recorded.as_ref().is_some_and(|recorded| {
+                    recorded.serial == epoch && recorded.fingerprint != identity.fingerprint()
+                }) =>
+            {
+                Err(format!("it holds identity {epoch} with another fingerprint than the one that was recorded"))
             }
             Looked::There(_) => {
                 let stat = rustix::fs::fstat(&folder).map_err(|e| e.to_string())?;

@@ -45,6 +45,11 @@ impl Directory {
         }
     }
 
+    /// What it is on, in words.
+    pub(super) fn on(&self, folder: &OwnedFd) -> Result<String, Trouble> {
+        mount_of(folder, &self.config.path).map(|(_, on)| on)
+    }
+
     fn prove_original(&self, original: &Original) -> Result<Durability, Trouble> {
         // It may have been moved to its place since.
         for path in [Path::new(&original.path), self.config.path.as_path()] {

@@ -8,6 +8,7 @@ mod moves;
 use recover_steps::{Durability, Original, Searched};
 
 use crate::config::StorageConfig;
+use crate::facts::Facts;
 use crate::trouble::Trouble;
 
 pub(crate) use directory::Directory;
@@ -24,6 +25,20 @@ impl Storage {
     pub(crate) fn new(config: StorageConfig) -> Self {
         match config {
             StorageConfig::Directory(config) => Self::Directory(Directory::new(config)),
+        }
+    }
+
+    /// What it is, for a baseline.
+    pub(crate) fn facts(&self, facts: &mut Facts) -> Result<(), String> {
+        match self {
+            Self::Directory(directory) => directory.facts(facts),
+        }
+    }
+
+    /// What a person recorded of it, if that is known: it is searched too, and nothing else is taken for it.
+    pub(crate) fn recorded(&mut self, facts: &Facts) {
+        match self {
+            Self::Directory(directory) => directory.recorded(facts),
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use recover_steps::Instance;
 
 use crate::config::{Timing, WorkloadConfig};
+use crate::facts::Facts;
 use crate::trouble::Trouble;
 
 pub(crate) use process::Process;
@@ -34,6 +35,13 @@ impl Workload {
     pub(crate) fn new(config: WorkloadConfig, timing: &Timing) -> Self {
         match config {
             WorkloadConfig::Process(config) => Self::Process(Process::new(config, timing.stop_within.as_duration())),
+        }
+    }
+
+    /// What it is, for a baseline.
+    pub(crate) fn facts(&self, facts: &mut Facts) -> Result<(), String> {
+        match self {
+            Self::Process(process) => process.facts(facts),
         }
     }
 

@@ -17,6 +17,7 @@ use super::launch::launch;
 use super::pidfile::{self, Life};
 use super::{LOG_TAIL, Lock, table};
 use crate::config::ProcessConfig;
+use crate::facts::{Facts, digest_of, digest_of_words};
 use crate::files;
 use crate::trouble::{Trouble, code};
 
@@ -39,6 +40,18 @@ impl Process {
         let mut lock = config.pidfile.clone().into_os_string();
         lock.push(".lock");
         Self { config, lock: lock.into(), stop_within, children: Mutex::new(Vec::new()) }
+    }
+
+    /// What it is, for a baseline. Its arguments may hold what is nobody's business, so they are told by a digest.
+    pub(crate) fn facts(&self, facts: &mut Facts) -> Result<(), String> {
+        let program = self.config.command.first().map_or("", String::as_str);
+        let digest = digest_of(Path::new(program)).map_err(|e| format!("{program}: {e}"))?;
+        let mut note = |name: &str, value: String| facts.insert(format!("workload.{name}"), value);
+        note("kind", "process".into());
+        note("program", program.into());
+        note("program.sha256", digest);
+        note("command.sha256", digest_of_words(&self.config.command));
+        Ok(())
     }
 
     /// The end of its log.

@@ -29,6 +29,35 @@ pub struct ConnectorConfig {
 pub enum WorkloadConfig {
     /// A process on this host.
     Process(ProcessConfig),
+    /// A unit of systemd on this host.
+    Systemd(SystemdConfig),
+}
+
+/// A service of systemd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SystemdConfig {
+    /// The unit's full name: `vaultpam-connector.service`.
+    pub unit: String,
+    /// Whose manager has it.
+    #[serde(default)]
+    pub manager: Manager,
+    /// Where it looks for a token, on tmpfs.
+    pub token_file: PathBuf,
+    /// The file that its output goes to; the journal if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<PathBuf>,
+}
+
+/// A manager of systemd.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Manager {
+    /// The system's, over the system bus.
+    #[default]
+    System,
+    /// That of the user who runs `recover`, over that user's session bus.
+    User,
 }
 
 /// A process on this host, started without a shell.
@@ -152,24 +181,13 @@ impl ConnectorConfig {
     /// # Errors
     /// On the first value that cannot be used.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let err = |key, wrong: &str| Err(ConfigError { key, wrong: wrong.to_owned() });
-        let WorkloadConfig::Process(process) = &self.workload;
         let StorageConfig::Directory(directory) = &self.storage;
         let AuthorityConfig::Http(http) = &self.authority;
-        if !process.command.first().is_some_and(|program| program.starts_with('/')) {
-            return err("workload.process.command", "the program must be named with its absolute path");
-        }
-        if process.command.iter().any(|word| word.contains('\0')) {
-            return err("workload.process.command", "a word has a NUL in it");
-        }
-        let cwd = process.cwd.as_deref().unwrap_or(Path::new("/"));
-        let places = [
-            ("workload.process.pidfile", process.pidfile.as_path()),
-            ("workload.process.log", &process.log),
-            ("workload.process.token_file", &process.token_file),
-            ("workload.process.cwd", cwd),
-            ("storage.directory.path", &directory.path),
-        ];
+        let mut places = match &self.workload {
+            WorkloadConfig::Process(process) => process.places()?,
+            WorkloadConfig::Systemd(systemd) => systemd.places()?,
+        };
+        places.push(("storage.directory.path", directory.path.as_path()));
         let originals = directory.originals.iter().map(|path| ("storage.directory.originals", path.as_path()));
         for (key, path) in places.into_iter().chain(originals) {
             if !plain(path) || (key != "workload.process.cwd" && path.file_name().is_none()) {
@@ -205,6 +223,47 @@ impl ConnectorConfig {
             return err("timing.token_ttl", "must be at least 1s");
         }
         Ok(())
+    }
+}
+
+fn err<T>(key: &'static str, wrong: &str) -> Result<T, ConfigError> {
+    Err(ConfigError { key, wrong: wrong.to_owned() })
+}
+
+/// Keys and their paths.
+type Places<'a> = Vec<(&'static str, &'a Path)>;
+
+impl ProcessConfig {
+    /// Checks the words of the command; gives the paths.
+    fn places(&self) -> Result<Places<'_>, ConfigError> {
+        if !self.command.first().is_some_and(|program| program.starts_with('/')) {
+            return err("workload.process.command", "the program must be named with its absolute path");
+        }
+        if self.command.iter().any(|word| word.contains('\0')) {
+            return err("workload.process.command", "a word has a NUL in it");
+        }
+        let mut places: Places<'_> = vec![
+            ("workload.process.pidfile", &self.pidfile),
+            ("workload.process.log", &self.log),
+            ("workload.process.token_file", &self.token_file),
+        ];
+        places.extend(self.cwd.iter().map(|cwd| ("workload.process.cwd", cwd.as_path())));
+        Ok(places)
+    }
+}
+
+impl SystemdConfig {
+    /// Checks the unit's name; gives the paths.
+    fn places(&self) -> Result<Places<'_>, ConfigError> {
+        // What systemd.unit(5) allows; a template without an instance cannot be started.
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+        let stem = self.unit.strip_suffix(".service").unwrap_or_default();
+        if stem.is_empty() || self.unit.len() > 255 || !stem.bytes().all(allowed) || stem.ends_with('@') {
+            return err("workload.systemd.unit", "must be the full name of a service, such as `connector.service`");
+        }
+        let mut places: Places<'_> = vec![("workload.systemd.token_file", &self.token_file)];
+        places.extend(self.log.iter().map(|log| ("workload.systemd.log", log.as_path())));
+        Ok(places)
     }
 }
 

@@ -39,7 +39,7 @@ impl Connector {
     pub async fn facts(&self) -> Result<Seen, String> {
         let known = self.authority.known();
         let mut facts = Facts::new();
-        self.workload.facts(&mut facts)?;
+        self.workload.facts(&mut facts).await?;
         self.storage.facts(&mut facts)?;
         self.authority.facts(&mut facts)?;
         let on_disk = self.storage.identity().await;

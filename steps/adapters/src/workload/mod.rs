@@ -1,8 +1,10 @@
 //! Workloads: one file per way of running one, and one enum over them.
 
 mod launch;
+mod lock;
 mod pidfile;
 mod process;
+mod systemd;
 mod table;
 
 use std::path::Path;
@@ -13,7 +15,9 @@ use crate::config::{Timing, WorkloadConfig};
 use crate::facts::Facts;
 use crate::trouble::Trouble;
 
-pub(crate) use process::Process;
+pub(crate) use lock::Lock;
+use process::Process;
+use systemd::Systemd;
 
 /// How much of a log's end is looked through. Bytes.
 const LOG_TAIL: u64 = 64 * 1024;
@@ -23,25 +27,23 @@ const LOG_TAIL: u64 = 64 * 1024;
 pub(crate) enum Workload {
     /// A process on this host.
     Process(Process),
+    /// A unit of systemd on this host.
+    Systemd(Systemd),
 }
-
-/// Whoever has it is the only one on this host who starts or ends the workload, and no start is under way.
-#[derive(Debug)]
-pub(crate) struct Lock(
-    #[expect(dead_code, reason = "the lock is held as long as the descriptor is")] std::os::fd::OwnedFd,
-);
 
 impl Workload {
     pub(crate) fn new(config: WorkloadConfig, timing: &Timing) -> Self {
         match config {
             WorkloadConfig::Process(config) => Self::Process(Process::new(config, timing.stop_within.as_duration())),
+            WorkloadConfig::Systemd(config) => Self::Systemd(Systemd::new(config)),
         }
     }
 
     /// What it is, for a baseline.
-    pub(crate) fn facts(&self, facts: &mut Facts) -> Result<(), String> {
+    pub(crate) async fn facts(&self, facts: &mut Facts) -> Result<(), String> {
         match self {
             Self::Process(process) => process.facts(facts),
+            Self::Systemd(unit) => unit.facts(facts).await,
         }
     }
 
@@ -49,6 +51,7 @@ impl Workload {
     pub(crate) fn token_file(&self) -> &Path {
         match self {
             Self::Process(process) => process.token_file(),
+            Self::Systemd(unit) => unit.token_file(),
         }
     }
 
@@ -56,6 +59,7 @@ impl Workload {
     pub(crate) async fn log_tail(&self) -> Result<String, String> {
         match self {
             Self::Process(process) => process.log_tail().map_err(|e| e.to_string()),
+            Self::Systemd(unit) => unit.log_tail().await,
         }
     }
 
@@ -63,6 +67,7 @@ impl Workload {
     pub(crate) async fn lock(&self) -> Result<Lock, Trouble> {
         match self {
             Self::Process(process) => process.lock().await,
+            Self::Systemd(unit) => unit.lock().await,
         }
     }
 
@@ -70,6 +75,7 @@ impl Workload {
     pub(crate) async fn running(&self) -> Result<Option<Instance>, Trouble> {
         match self {
             Self::Process(process) => process.running(),
+            Self::Systemd(unit) => unit.running().await,
         }
     }
 
@@ -77,6 +83,7 @@ impl Workload {
     pub(crate) async fn traces(&self, lock: &Lock) -> Result<Option<String>, Trouble> {
         match self {
             Self::Process(process) => process.traces(lock),
+            Self::Systemd(unit) => unit.traces().await,
         }
     }
 
@@ -84,6 +91,7 @@ impl Workload {
     pub(crate) async fn stop(&self, lock: &Lock) -> Result<(), Trouble> {
         match self {
             Self::Process(process) => process.stop(lock).await,
+            Self::Systemd(unit) => unit.stop().await,
         }
     }
 
@@ -91,6 +99,7 @@ impl Workload {
     pub(crate) async fn start(&self, lock: &Lock) -> Result<Instance, Trouble> {
         match self {
             Self::Process(process) => process.start(lock),
+            Self::Systemd(unit) => unit.start().await,
         }
     }
 
@@ -98,6 +107,7 @@ impl Workload {
     pub(crate) async fn restart(&self, lock: &Lock, from: &Instance) -> Result<Instance, Trouble> {
         match self {
             Self::Process(process) => process.restart(lock, from).await,
+            Self::Systemd(unit) => unit.restart(from).await,
         }
     }
 }

@@ -9,13 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use recover_steps::Instance;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::launch::launch;
+use super::lock::{Lock, make_folder};
 use super::pidfile::{self, Life};
-use super::{LOG_TAIL, Lock, table};
+use super::{LOG_TAIL, table};
 use crate::config::ProcessConfig;
 use crate::facts::{Facts, digest_of, digest_of_words};
 use crate::files;
@@ -63,23 +64,9 @@ impl Process {
         &self.config.token_file
     }
 
-    /// Waits for the lock. The caller's own limit ends the waiting.
+    /// Waits for the lock.
     pub(crate) async fn lock(&self) -> Result<Lock, Trouble> {
-        let failed = |e: &dyn Display| {
-            Trouble::refused(code::WORKLOAD, format!("the lock {} cannot be had: {e}", self.lock.display()))
-        };
-        let (folder, name) = files::split(&self.lock).map_err(|e| failed(&e))?;
-        make_folder(folder).map_err(|e| failed(&e))?;
-        let folder = files::open_dir(folder).map_err(|e| failed(&e))?;
-        let file = files::open_in(&folder, name, OFlags::RDWR | OFlags::CREATE, Mode::RUSR | Mode::WUSR)
-            .map_err(|e| failed(&e))?;
-        loop {
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock(file)),
-                Err(Errno::WOULDBLOCK | Errno::INTR) => tokio::time::sleep(PAUSE).await,
-                Err(e) => return Err(failed(&e)),
-            }
-        }
+        Lock::take(&self.lock).await
     }
 
     /// The life that runs, if the pid file names one. Says nothing of processes that it does not name.
@@ -266,14 +253,6 @@ impl Process {
 
 fn more(count: usize) -> String {
     if count > 1 { format!(" and {} more", count - 1) } else { String::new() }
-}
-
-/// Makes the folder, if only its last part is missing: after a boot, one below `/run` is.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
 }
 
 /// What runs in the session or the group that this life leads or led.

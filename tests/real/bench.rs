@@ -1,0 +1,77 @@
+//! The two sides of a lane: the sandbox's control plane, and its connector handed over to another system.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::sandbox::{RECOVER, Sandbox};
+
+pub struct Bench {
+    sandbox: Sandbox,
+    config: PathBuf,
+    surroundings: Vec<(&'static str, String)>,
+}
+
+impl Bench {
+    /// A sandbox whose configuration gets this workload. It is seen with these variables.
+    pub fn new(sandbox: Sandbox, workload: &str, surroundings: Vec<(&'static str, String)>) -> Self {
+        let text = std::fs::read_to_string(sandbox.config()).unwrap();
+        let workload = |line: &str| if line.starts_with("workload = ") { workload.to_owned() } else { line.to_owned() };
+        let text: String = text.lines().map(|line| workload(line) + "\n").collect();
+        let config = sandbox.dir().join("real.toml");
+        std::fs::write(&config, text).unwrap();
+        Self { sandbox, config, surroundings }
+    }
+
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    pub fn recovering(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(RECOVER);
+        command.arg("--config").arg(&self.config).args(words).envs(self.surroundings.iter().cloned());
+        command
+    }
+
+    pub fn recover(&self, words: &[&str]) -> Output {
+        self.recovering(words).output().unwrap()
+    }
+
+    pub fn ledger(&self) -> Value {
+        self.sandbox.ledger()
+    }
+
+    pub fn identity(&self) -> Vec<u8> {
+        std::fs::read(self.sandbox.dir().join("data/identity.json")).unwrap_or_default()
+    }
+
+    /// The identity that was put aside last.
+    pub fn original(&self) -> Vec<u8> {
+        let mut kept: Vec<_> = std::fs::read_dir(self.sandbox.dir().join("original"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path().join("identity.json"))
+            .filter(|path| path.exists())
+            .collect();
+        kept.sort();
+        std::fs::read(kept.pop().unwrap()).unwrap()
+    }
+
+    /// How long a recovery watches the connector because the runbook says so: once after it is online, once after the restart.
+    pub fn watched(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    /// Ends the connector that the sandbox started for itself.
+    pub fn end_the_sandboxs_own(&self) {
+        let pidfile = self.sandbox.dir().join("run/connector.pid");
+        let life: Value = serde_json::from_slice(&std::fs::read(&pidfile).unwrap()).unwrap();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(life["pid"].as_i64().unwrap()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        while nix::sys::signal::kill(pid, None).is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::fs::remove_file(&pidfile).unwrap();
+    }
+}

@@ -1,0 +1,155 @@
+//! What every lane does: a loss, a kill at a random moment, a resume, and the questions afterwards.
+
+use std::fmt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::bench::Bench;
+use crate::random::Random;
+
+const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1", "--yes"];
+
+const NOT_APPLICABLE: i32 = 8;
+
+/// What came of a lane.
+pub enum Ran {
+    Done {
+        figures: Figures,
+        problems: Vec<String>,
+    },
+    /// Its system cannot be had here.
+    Not(String),
+}
+
+/// What a lane did.
+#[derive(Default)]
+pub struct Figures {
+    losses: u32,
+    kills: u32,
+    resumed: u32,
+    pairings: u64,
+    repairs: u32,
+    duplicates: u32,
+    /// The longest recovery that was not killed, without the time that the runbook asks to watch.
+    overhead: Duration,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} losses, {} kills, {} resumed, {} paired, {} repaired from the original, {} duplicates; {:.1} s beside the watching",
+            self.losses,
+            self.kills,
+            self.resumed,
+            self.pairings,
+            self.repairs,
+            self.duplicates,
+            self.overhead.as_secs_f64()
+        )
+    }
+}
+
+/// A system that runs the connector.
+pub trait System {
+    /// Breaks it: the identity is gone, or it is kept aside.
+    fn lose(&self, bench: &Bench, keep_original: bool);
+    /// What is not as it must be after a recovery, as the system tells it.
+    fn problems(&self, bench: &Bench) -> Vec<String>;
+}
+
+/// So many kills for each branch, and one recovery of each that is not killed.
+pub fn run(system: &impl System, bench: &Bench, kills: u32, seed: u64) -> Ran {
+    let mut random = Random::new(seed);
+    let (mut figures, mut problems) = (Figures::default(), Vec::new());
+    for keep_original in [true, false] {
+        let mut took = Duration::from_secs(3);
+        for round in 0..=kills {
+            let killed_after = (round > 0).then(|| took.mul_f64(random.below(1_000) as f64 / 1_000.0));
+            let what = format!("original {}, round {round}", if keep_original { "kept" } else { "gone" });
+            let spent = one(system, bench, keep_original, killed_after, &mut figures, &mut problems);
+            if round == 0 {
+                took = spent;
+                figures.overhead = figures.overhead.max(spent.saturating_sub(bench.watched()));
+            }
+            if !problems.is_empty() {
+                // What comes after would only tell of the same.
+                problems.iter_mut().for_each(|problem| *problem = format!("{what}: {problem}"));
+                return Ran::Done { figures, problems };
+            }
+        }
+    }
+    Ran::Done { figures, problems }
+}
+
+fn one(
+    system: &impl System,
+    bench: &Bench,
+    keep_original: bool,
+    killed_after: Option<Duration>,
+    figures: &mut Figures,
+    problems: &mut Vec<String>,
+) -> Duration {
+    system.lose(bench, keep_original);
+    let original = keep_original.then(|| bench.original());
+    figures.losses += 1;
+    let begun = Instant::now();
+    let mut child = bench.recovering(GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    if let Some(after) = killed_after {
+        std::thread::sleep(after);
+        figures.kills += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+    }
+    let ended = child.wait().unwrap();
+    let spent = begun.elapsed();
+    if !ended.success() {
+        let resumed = bench.recover(&["resume", "--all"]);
+        if !resumed.status.success() {
+            problems.push(format!("it was not resumed: {}", String::from_utf8_lossy(&resumed.stderr)));
+        }
+        figures.resumed += 1;
+    }
+    // Killed before the first commit, nothing was begun.
+    if bench.identity().is_empty() {
+        let again = bench.recover(GO);
+        if !again.status.success() {
+            problems.push(format!("it did not recover: {}", String::from_utf8_lossy(&again.stderr)));
+        }
+    }
+    // A recovered connector is healthy, and there is nothing to do for it.
+    let healthy = bench.recover(GO);
+    if healthy.status.code() != Some(NOT_APPLICABLE) {
+        problems.push(format!("it is not healthy afterwards: {}", String::from_utf8_lossy(&healthy.stderr)));
+    }
+    let ledger = bench.ledger();
+    let count = |what: &str| ledger[what].as_u64().unwrap_or(u64::MAX);
+    let pairs = u64::from(!keep_original);
+    figures.pairings += count("pairs");
+    figures.repairs += u32::from(keep_original);
+    if count("pairs") > pairs {
+        figures.duplicates += 1;
+    }
+    // Each life of the connector is noted by itself. One was there at the loss; a repair or pairing and a validation follow.
+    let starts = 3 + 2 * u64::from(killed_after.is_some());
+    for (what, found, most) in [
+        ("pairings", count("pairs"), pairs),
+        ("mints", count("mints"), 3 * pairs),
+        // The stale ones that the sandbox leaves at each loss are revoked where a token is made in their place.
+        ("tokens that work", if keep_original { 0 } else { count("live_tokens") }, 0),
+        ("starts", count("starts"), starts),
+    ] {
+        if found > most {
+            problems.push(format!("{found} {what}, at most {most} are right: {ledger}"));
+        }
+    }
+    if count("pairs") < pairs {
+        problems.push("it did not pair".to_owned());
+    }
+    if let Some(original) = original
+        && bench.identity() != original
+    {
+        problems.push("the identity is not the original one".to_owned());
+    }
+    problems.extend(system.problems(bench));
+    spent
+}

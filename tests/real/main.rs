@@ -1,0 +1,65 @@
+//! The connector on systems that nobody here wrote: each lane starts the system, breaks the connector as it breaks in life, kills the
+//! recovery at random moments, and asks the system itself and the control plane's ledger what happened.
+//!
+//! `RECOVER_REAL` names one lane; without it all are run. `RECOVER_LANE=full` makes ten times as many kills. A lane whose system
+//! cannot be had here says so loudly, and counts as not run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    missing_docs,
+    reason = "a program for developers: what does not hold ends it, and nobody links against it"
+)]
+
+mod bench;
+mod lane;
+#[path = "../lossy/random.rs"]
+mod random;
+#[path = "../harness/sandbox.rs"]
+mod sandbox;
+mod systemd_user;
+
+use std::process::ExitCode;
+
+use lane::Ran;
+
+/// A lane: its name and what runs it.
+type Lane = (&'static str, fn(full: bool) -> Ran);
+
+const LANES: &[Lane] = &[("systemd-user", systemd_user::run)];
+
+fn main() -> ExitCode {
+    // What test runners ask of every test binary.
+    if std::env::args().any(|word| word == "--list") {
+        println!("real: test");
+        return ExitCode::SUCCESS;
+    }
+    let only = std::env::var("RECOVER_REAL").ok().filter(|only| !only.is_empty());
+    let full = std::env::var("RECOVER_LANE").is_ok_and(|lane| lane == "full");
+    let wanted: Vec<&Lane> =
+        LANES.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)).collect();
+    if wanted.is_empty() {
+        println!("real: there is no lane {}", only.unwrap_or_default());
+        return ExitCode::FAILURE;
+    }
+    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
+    for (name, run) in wanted {
+        match run(full) {
+            Ran::Done { figures, problems } => {
+                println!("real: {name}: {figures}");
+                problems.iter().for_each(|problem| println!("real: {name}: FAILED: {problem}"));
+                if problems.is_empty() { passed += 1 } else { failed += 1 }
+            }
+            Ran::Not(why) => {
+                println!("real: {name}: NOT RUN: {why}");
+                ignored += 1;
+            }
+        }
+    }
+    println!(
+        "test result: {}. {passed} passed; {failed} failed; {ignored} ignored",
+        if failed == 0 { "ok" } else { "FAILED" }
+    );
+    ExitCode::from(u8::from(failed > 0))
+}

@@ -101,6 +101,17 @@ that half is not run, and says so.",
         night: false,
     },
     Heavy {
+        name: "real",
+        title: "the connector on real systems: recovered, killed at random moments, and asked",
+        text: "\
+Starts each system, loses the connector's identity as it is lost in life, kills the recovery with SIGKILL at 20 drawn moments for an
+original that is kept and for one that is gone, resumes, and asks the system itself and the control plane's ledger what happened.
+Systems: systemd-user (a user's manager of systemd, with a bus of its own). RECOVER_REAL=NAME runs one. --full makes ten times as many
+kills. A system that cannot be had here is said not to have been run.",
+        targets: &["real"],
+        night: false,
+    },
+    Heavy {
         name: "uml",
         title: "power cuts of a guest kernel with ext4 (only by name: not in `ci`)",
         text: "\

@@ -334,6 +334,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_unit_of_systemd_is_named_in_full() {
+        let config = |unit: &str| {
+            let mut raw = sample();
+            raw["workload"] = serde_json::json!({ "systemd": { "unit": unit, "token_file": "/r/t" } });
+            serde_json::from_value::<ConnectorConfig>(raw).unwrap()
+        };
+        let sound = config("vaultpam-connector@edge.service");
+        sound.check().unwrap();
+        assert!(matches!(&sound.workload, WorkloadConfig::Systemd(unit) if unit.manager == Manager::System));
+        let long = "x".repeat(260);
+        for unit in ["", ".service", "connector", "connector.timer", "../x.service", "a b.service", "x@.service", &long]
+        {
+            assert_eq!(config(unit).check().unwrap_err().key, "workload.systemd.unit", "{unit}");
+        }
+        let mut raw = sample();
+        raw["workload"] = serde_json::json!({ "systemd": { "unit": "x.service", "token_file": "t" } });
+        assert!(serde_json::from_value::<ConnectorConfig>(raw).unwrap().check().is_err());
+    }
+
+    #[test]
     fn a_secret_put_where_its_reference_belongs_is_not_repeated() {
         let mut raw = sample();
         raw["authority"]["http"]["credential"] = "s3cr3t-value".into();

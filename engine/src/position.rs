@@ -464,9 +464,7 @@ impl Position {
                 self.enter("cancel", false, cancel.to);
             }
             Record::Waiting(waiting) => self.phase = Phase::Waiting { until: waiting.until },
-            Record::Asked(asked) => {
-                self.phase = Phase::Asked { seq: header.seq, asked: Box::new(asked) };
-            }
+            Record::Asked(asked) => self.phase = Phase::Asked { seq: header.seq, asked: Box::new(asked) },
             Record::Closed(ending) => self.phase = Phase::Closed(Box::new(ending)),
             Record::Begun(_) | Record::Adopted(_) | Record::Salvaged(_) | Record::Cleared(_) | Record::Baselined(_) => {
             }

@@ -86,7 +86,7 @@ fn unmutated(tree: &Path, round: &Round) -> Result<Duration, String> {
         return Err(why.into());
     }
     let begun = Instant::now();
-    if exec::run(&mut command)?.ok { Ok(Duration::from_secs(10) + begun.elapsed() * 4) } else { Err(why.into()) }
+    if exec::run(&mut command)?.ok { Ok(Duration::from_secs(5) + begun.elapsed() * 3) } else { Err(why.into()) }
 }
 
 /// Runs one round over mutants; those that survived it.

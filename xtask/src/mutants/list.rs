@@ -9,6 +9,8 @@ use crate::{exec, tools};
 
 /// What is test code although it is not below `cfg(test)`: the fault-injecting storage and the contract suite.
 const NOT_JUDGED: &str = "journal/src/testing/**";
+/// Tests that are built for loom alone, and that cargo-mutants does not know for tests.
+const FOR_LOOM: &str = "loom_tests::";
 
 /// One change of one place of the source.
 #[derive(Debug)]
@@ -29,7 +31,8 @@ pub(crate) struct Mutant {
 pub(crate) fn of(tree: &Path, package: &str) -> Result<Vec<Mutant>, String> {
     let mut command = exec::command(tools::MUTANTS.binary()?);
     command
-        .args(["mutants", "--list", "--json", "--colors=never", "--exclude", NOT_JUDGED, "-p", package, "-d"])
+        .args(["mutants", "--list", "--json", "--colors=never", "--exclude", NOT_JUDGED])
+        .args(["--exclude-re", FOR_LOOM, "-p", package, "-d"])
         .arg(tree);
     let output = command.output().map_err(|e| format!("cargo-mutants could not be started: {e}"))?;
     if !output.status.success() {

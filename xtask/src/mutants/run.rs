@@ -86,7 +86,7 @@ fn unmutated(tree: &Path, round: &Round) -> Result<Duration, String> {
         return Err(why.into());
     }
     let begun = Instant::now();
-    if exec::run(&mut command)?.ok { Ok(Duration::from_secs(10) + begun.elapsed() * 4) } else { Err(why.into()) }
+    if exec::run(&mut command)?.ok { Ok(Duration::from_secs(5) + begun.elapsed() * 3) } else { Err(why.into()) }
 }
 
 /// Runs one round over mutants; those that survived it.
@@ -158,9 +158,10 @@ fn refused_by_the_compiler(logs: &Path) -> Result<usize, String> {
 }
 
 /// A target folder of its own: the tree itself, built there too, would take what was built of a mutant for its own. And nothing
-/// for a debugger: linking is most of what a mutant costs.
+/// for a debugger: linking is most of what a mutant costs. A little optimised, since the tests that try every bit run for long.
 fn surroundings(command: &mut Command) {
-    command.env("CARGO_TARGET_DIR", folder().join("build")).env("CARGO_PROFILE_DEV_DEBUG", "0").env_remove("RUSTFLAGS");
+    command.env("CARGO_TARGET_DIR", folder().join("build")).env_remove("RUSTFLAGS");
+    command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
 }
 
 /// A text as a regular expression that is that text.

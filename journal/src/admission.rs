@@ -106,6 +106,44 @@ impl<R: AsRef<[Entry]>> Waiting<R> {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use recover_engine::Kind;
+
+    use super::*;
+    use crate::testing::entries::{Script, run, subject};
+
+    /// Which of batches of these lengths go into one frame that has room for three records, and which wait.
+    fn selected(lengths: &[u32]) -> (Vec<usize>, Vec<usize>) {
+        let batches = (0..).zip(lengths).map(|(n, len)| run(n, *len));
+        let mut waiting = Waiting { later: batches.collect(), ..Waiting::default() };
+        waiting.select(&Ledger::default(), 3, <[Entry]>::len, |_, why| panic!("{why}"));
+        let lengths = |batches: &[Vec<Entry>]| batches.iter().map(Vec::len).collect();
+        (lengths(&waiting.group), lengths(&waiting.later))
+    }
+
+    #[test]
+    fn a_frame_is_filled_to_its_room_and_in_the_order_they_came() {
+        assert_eq!(selected(&[1, 1, 1, 1]), (vec![1, 1, 1], vec![1]));
+        assert_eq!(selected(&[3, 1]), (vec![3], vec![1]));
+        assert_eq!(selected(&[1, 3, 1]), (vec![1], vec![3, 1]), "nobody overtakes");
+        assert_eq!(selected(&[5, 1]), (vec![5], vec![1]), "one that is longer goes alone");
+        assert_eq!(selected(&[1, 5]), (vec![1], vec![5]));
+    }
+
+    #[test]
+    fn the_journals_own_records_share_a_frame_with_nothing() {
+        let own = [Script::new(RunId::JOURNAL).next(Kind::Cleared, Latch::Clear, subject(9), "{}")];
+        let mut touched = Touched::default();
+        assert!(touched.add(&own));
+        assert!(!touched.add(&run(1, 1)), "after them");
+        assert!(!touched.add(&run(2, 1)), "nor later");
+        touched.clear();
+        assert!(touched.add(&run(1, 1)));
+        assert!(!touched.add(&own), "nor before them");
+    }
+}
+
 #[cfg(all(test, loom))]
 mod loom_tests {
     //! Two that claim one subject, or intend one effect, at the same time, with the queue and the pen of the real log.

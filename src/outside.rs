@@ -76,7 +76,9 @@ pub fn configuration(bytes: &[u8]) -> Result<Vec<String>, Refused> {
     let mut subjects = Vec::with_capacity(config.target.len());
     for target in config.target.values() {
         target.check()?;
-        target.params(&config.policy, None, &[])?;
+        for scenario in &recover_scenarios::SCENARIOS {
+            target.params(scenario.entry.name, &config.policy, None, &[])?;
+        }
         subjects.push(target.subject());
     }
     Ok(subjects)

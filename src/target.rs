@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use recover_adapters::config::{AuthorityConfig, ConnectorConfig, StorageConfig, Timing, WorkloadConfig};
 use recover_engine::Json;
-use recover_scenarios::identity_loss::{Params, Reprovision};
+use recover_scenarios::identity_loss::{self, Reprovision};
+use recover_scenarios::{names, reconnect_failure};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Policy;
@@ -70,9 +72,27 @@ impl Target {
     }
 
     /// The scenario's parameters as configuration and command line give them.
-    pub(crate) fn params(&self, policy: &Policy, alert: Option<&str>, set: &[String]) -> Result<Json, Fault> {
-        let defaults = Params::default();
-        let params = Params {
+    pub(crate) fn params(
+        &self,
+        scenario: &str,
+        policy: &Policy,
+        alert: Option<&str>,
+        set: &[String],
+    ) -> Result<Json, Fault> {
+        let (observe_ms, online_within_ms) = (self.timing.observe.as_ms(), self.timing.online_within.as_ms());
+        let alert = alert.map(str::to_owned);
+        match scenario {
+            names::RECONNECT_FAILURE => {
+                overlaid(&reconnect_failure::Params { observe_ms, online_within_ms, alert }, set)
+            }
+            names::IDENTITY_LOSS => overlaid(&self.identity_loss(policy, alert), set),
+            other => Err(Fault::new(Code::Bug, format!("nothing gives the scenario {other} its parameters"))),
+        }
+    }
+
+    fn identity_loss(&self, policy: &Policy, alert: Option<String>) -> identity_loss::Params {
+        let defaults = identity_loss::Params::default();
+        identity_loss::Params {
             reprovision: match policy.reprovision {
                 Reprovision::Ask => Reprovision::Ask,
                 Reprovision::Allow => Reprovision::Allow,
@@ -82,14 +102,13 @@ impl Target {
             pair_within_ms: self.timing.pair_within.as_ms(),
             token_ttl_s: u32::try_from(self.timing.token_ttl.as_ms() / 1_000).unwrap_or(u32::MAX),
             answer_within_ms: policy.answer_within.as_ref().map_or(defaults.answer_within_ms, |span| span.as_ms()),
-            alert: alert.map(str::to_owned),
-        };
-        overlaid(&params, set)
+            alert,
+        }
     }
 }
 
 /// `--set K=V` over the parameters: only names that exist, only values of their type.
-fn overlaid(params: &Params, set: &[String]) -> Result<Json, Fault> {
+fn overlaid<P: Serialize + DeserializeOwned>(params: &P, set: &[String]) -> Result<Json, Fault> {
     let bad = |message: String| Fault::new(Code::BadParameter, message);
     let mut value = serde_json::to_value(params).map_err(|e| Fault::caused(Code::Bug, "parameters", &e))?;
     for pair in set {
@@ -104,6 +123,6 @@ fn overlaid(params: &Params, set: &[String]) -> Result<Json, Fault> {
         }
         value[name] = serde_json::from_str(text).unwrap_or_else(|_| text.into());
     }
-    let params: Params = serde_json::from_value(value).map_err(|e| Fault::caused(Code::BadParameter, "--set", &e))?;
+    let params: P = serde_json::from_value(value).map_err(|e| Fault::caused(Code::BadParameter, "--set", &e))?;
     Ok(Json::of(&params))
 }

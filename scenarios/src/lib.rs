@@ -1,6 +1,9 @@
 //! The procedures: one file or folder each, and the list below.
 
 pub mod identity_loss;
+pub mod names;
+pub mod reconnect_failure;
 mod registry;
+pub mod validation;
 
 pub use registry::{Registered, SCENARIOS, find};

@@ -37,6 +37,7 @@ macro_rules! scenarios {
 
 scenarios! {
     identity_loss::IdentityLoss = "identity-loss",
+    reconnect_failure::ReconnectFailure = "reconnect-failure",
 }
 
 /// The scenario of that name.

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use recover_engine::{Begun, Ending, Input, Json, Next, Outcome, Scenario, Verdict};
-use recover_scenarios::find;
 use recover_scenarios::identity_loss::{Event, IdentityLoss, Params};
+use recover_scenarios::{find, names};
 use recover_steps::Observed;
 
 #[test]
@@ -52,8 +52,10 @@ fn what_is_no_identity_loss_ends_with_the_name_of_the_scenario_that_it_is() {
         (ending.verdict, ending.suggested.map(|name| name.to_string()))
     };
     let suggested = |name: &str| (Verdict::NotApplicable, Some(name.to_owned()));
-    assert_eq!(ending(Observed::Usable { status: status(), online: true }), (Verdict::NotApplicable, None));
-    assert_eq!(ending(Observed::Usable { status: status(), online: false }), suggested("reconnect-failure"));
-    assert_eq!(ending(Observed::NeverPaired { status: status() }), suggested("bootstrap-failure"));
+    let usable =
+        |online| Observed::Usable { status: status(), online, serial: "s1".into(), running: None, last_seen: None };
+    assert_eq!(ending(usable(true)), (Verdict::NotApplicable, None));
+    assert_eq!(ending(usable(false)), suggested(names::RECONNECT_FAILURE));
+    assert_eq!(ending(Observed::NeverPaired { status: status() }), suggested(names::BOOTSTRAP_FAILURE));
     assert_eq!(ending(Observed::Unclear { why: status() }), (Verdict::GivenUp, None));
 }

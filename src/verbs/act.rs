@@ -138,7 +138,7 @@ pub(super) fn choose(global: &Global, start: &StartArgs, printer: Printer) -> Re
         scenario: scenario.entry.name.to_owned(),
         target: name.clone(),
         subject: target.subject(),
-        params: target.params(&config.policy, start.alert.as_deref(), &start.set)?,
+        params: target.params(scenario.entry.name, &config.policy, start.alert.as_deref(), &start.set)?,
         alert: start.alert.clone(),
         ticket: start.ticket.clone(),
         request_id: start.request_id.clone(),

@@ -4,18 +4,22 @@
 
 mod evidence;
 mod observe;
+mod reach;
 mod storage;
 mod token;
 mod workload;
 
 pub use evidence::{Capture, Captured, Validate, Validated};
 pub use observe::{AwaitOnline, Awaited, Loss, Observe, Observed};
+pub use reach::{Reach, Reached, Stage};
 pub use storage::{
     Detach, Detached, Durability, Original, ProveDurable, PutBack, Reattach, Reattached, Restored, Search, Searched,
     SetAside, Storage,
 };
 pub use token::{Mint, Minted, Pair, Paired, RevokeOrphan, RevokeStale, Revoked, Token, Withdraw, Withdrawn, refusal};
-pub use workload::{Instance, ProveStopped, Proven, Restart, Restarted, Start, Started, Stop, Stopped};
+pub use workload::{
+    Instance, ProveStopped, Proven, Repair, Repaired, Restart, Restarted, Start, Started, Stop, Stopped,
+};
 
 /// Implements [`recover_engine::Event`] for an enum whose JSON is tagged with `ending`.
 macro_rules! event {

@@ -35,6 +35,15 @@ pub enum Observed {
         status: String,
         /// Whether it is online: then nothing is wrong.
         online: bool,
+        /// The serial of the identity. Empty in records from before it was noted.
+        #[serde(default)]
+        serial: String,
+        /// The life that runs, if any does.
+        #[serde(default)]
+        running: Option<Instance>,
+        /// When the authority last heard of it, in its words: the name of this outage.
+        #[serde(default)]
+        last_seen: Option<String>,
     },
     /// The authority never issued it an identity.
     NeverPaired {
@@ -72,11 +81,22 @@ impl Effect for Observe {
                 foreign: foreign.map(str::to_owned),
             }))
         };
+        let usable = |status: &str, running: Option<&str>| {
+            Outcome::Happened(Observed::Usable {
+                status: status.into(),
+                online: status == "online",
+                serial: "s1".into(),
+                running: running.map(|r| Instance(r.into())),
+                last_seen: Some("2026-11-22T03:00:00.000Z".into()),
+            })
+        };
         vec![
             lost(Some("1"), None),
             lost(None, None),
-            Outcome::Happened(Observed::Usable { status: "online".into(), online: true }),
-            Outcome::Happened(Observed::Usable { status: "offline".into(), online: false }),
+            usable("online", Some("1")),
+            usable("offline", Some("1")),
+            usable("offline", None),
+            usable("degraded", Some("1")),
             Outcome::Happened(Observed::NeverPaired { status: "never_paired".into() }),
             Outcome::Happened(Observed::Unclear { why: "permission denied".into() }),
             refused("authority"),

@@ -144,3 +144,42 @@ impl Effect for Restart {
         vec![Outcome::Happened(Restarted::Restarted { instance: Instance("3".into()) }), refused("workload")]
     }
 }
+
+/// End one life of the workload and begin the next, or start it where none runs: the one repair of an outage, without a token.
+///
+/// Idempotent, for the reasons of [`Restart`] and of [`Start`]: it names the life that is to end, and a workload that runs is
+/// not started again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repair {
+    /// The life that is to end; none where nothing runs.
+    pub from: Option<Instance>,
+}
+
+/// See [`Repair`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ending", rename_all = "kebab-case")]
+pub enum Repaired {
+    /// A life runs that is not the one that was to end.
+    Repaired {
+        /// Which.
+        instance: Instance,
+    },
+}
+event!(Repaired { Repaired::Repaired { .. } => "repaired" });
+
+impl Effect for Repair {
+    const NAME: &'static str = "repair";
+    type Event = Repaired;
+    type Redo = Idempotent;
+    const TIMEOUT_MS: u64 = 60_000;
+    const ATTEMPTS: u32 = 3;
+    fn summary(&self) -> String {
+        match self.from {
+            Some(_) => "restart the workload once, to repair".into(),
+            None => "start the workload once, to repair".into(),
+        }
+    }
+    fn endings(&self) -> Vec<Outcome<Repaired>> {
+        vec![Outcome::Happened(Repaired::Repaired { instance: Instance("2".into()) }), refused("workload")]
+    }
+}

@@ -33,6 +33,9 @@ fn every_step_names_what_it_acts_on_how_it_can_end_and_how_long_it_takes() {
         said(&ProveStopped {}),
         said(&Start {}),
         said(&Restart { from: instance() }),
+        said(&Reach {}),
+        said(&Repair { from: Some(instance()) }),
+        said(&Repair { from: None }),
         said(&Search { epoch: serial() }),
         said(&ProveDurable { storage: Storage::Target }),
         said(&ProveDurable { storage: Storage::Original(original()) }),
@@ -49,7 +52,7 @@ fn every_step_names_what_it_acts_on_how_it_can_end_and_how_long_it_takes() {
         said(&Capture { serial: serial(), alert: None }),
     ];
     let expected = [
-        "observe (20000 ms): lost lost usable usable never-paired unclear !authority: \
+        "observe (20000 ms): lost lost usable usable usable usable never-paired unclear !authority: \
          observe the connector, its storage and the authority's view of it",
         // The time to come online, the time to stay so, and some for the replies.
         "await-online (14300 ms): online not-online !authority: wait until the connector is online with identity s1",
@@ -57,6 +60,10 @@ fn every_step_names_what_it_acts_on_how_it_can_end_and_how_long_it_takes() {
         "prove-stopped (10000 ms): stopped running !workload: prove that nothing of the workload runs",
         "start (30000 ms): started !workload: start the workload",
         "restart (60000 ms): restarted !workload: restart the workload once, to validate",
+        "reach (60000 ms): reached unreachable unreachable unreachable unreachable !authority: \
+         look whether the control plane can be reached: DNS, TCP, TLS, healthz",
+        "repair (60000 ms): repaired !workload: restart the workload once, to repair",
+        "repair (60000 ms): repaired !workload: start the workload once, to repair",
         "search-original (30000 ms): found gone unreadable !storage: search for the original storage with identity s1",
         "prove-durable (10000 ms): durable refuted undecided !storage occupied unwritable: \
          prove that the workload's storage is durable, writable and free",

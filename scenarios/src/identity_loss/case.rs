@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 
 use recover_engine::{Ending, Verdict, Workload};
-use recover_steps::{Instance, Loss, Original, Token};
+use recover_steps::{Loss, Original, Token};
 use serde::{Deserialize, Serialize};
+
+pub use crate::validation::Regained;
+use crate::validation::Validated;
 
 /// Whether a person is asked before the identity is replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,9 +154,16 @@ impl Case {
     }
 }
 
-/// The identity that the connector has from now on, and the life of the workload that shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Regained {
-    pub(super) serial: String,
-    pub(super) instance: Instance,
+impl Validated for Case {
+    fn observe_ms(&self) -> u64 {
+        self.params.observe_ms
+    }
+
+    fn online_within_ms(&self) -> u64 {
+        self.params.online_within_ms
+    }
+
+    fn alert(&self) -> Option<String> {
+        self.params.alert.clone()
+    }
 }

@@ -11,6 +11,7 @@ use super::questions::{APPROVE, DENY, RETRY};
 #[allow(clippy::wildcard_imports, reason = "every state of this machine, and nothing else, is in there")]
 use super::states::*;
 use super::{Event, IdentityLoss, back};
+use crate::names;
 
 fn observed(state: Observing, observed: &Observed) -> IdentityLoss {
     let not_applicable = |reason: String, suggested: Option<&'static str>| Ending {
@@ -23,13 +24,13 @@ fn observed(state: Observing, observed: &Observed) -> IdentityLoss {
             "the connector is online with its own identity; nothing is wrong".into(),
             None,
         )),
-        Observed::Usable { status, online: false } => state.nothing_changed(not_applicable(
+        Observed::Usable { status, online: false, .. } => state.nothing_changed(not_applicable(
             format!("the identity is on its storage and the connector is {status}: this is a reconnect failure"),
-            Some("reconnect-failure"),
+            Some(names::RECONNECT_FAILURE),
         )),
         Observed::NeverPaired { .. } => state.nothing_changed(not_applicable(
             "the connector never paired: this is a first-boot bootstrap failure".into(),
-            Some("bootstrap-failure"),
+            Some(names::BOOTSTRAP_FAILURE),
         )),
         Observed::Unclear { why } => {
             state.nothing_changed(Ending::new(Verdict::GivenUp, format!("what was seen is unclear: {why}")))

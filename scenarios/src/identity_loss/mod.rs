@@ -18,6 +18,8 @@ use recover_steps::{
     RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Storage, Validate, Withdraw,
 };
 
+use crate::names;
+use crate::validation::await_online;
 pub use back::{BackDetaching, BackRestoring, BackRevoking, BackStarting, BackStopping};
 pub use case::{Case, Params, Regained, Reprovision};
 use questions::DENY;
@@ -125,19 +127,8 @@ machine! {
     BackStarting = "back-starting" false,
 }
 
-impl IdentityLoss {
-    fn await_online(case: &Case, serial: &str, instance: &recover_steps::Instance) -> AwaitOnline {
-        AwaitOnline {
-            serial: serial.to_owned(),
-            instance: instance.clone(),
-            observe_ms: case.params.observe_ms,
-            within_ms: case.params.online_within_ms,
-        }
-    }
-}
-
 impl Scenario for IdentityLoss {
-    const NAME: &'static str = "identity-loss";
+    const NAME: &'static str = names::IDENTITY_LOSS;
     const VERSION: u16 = 1;
     const TITLE: &'static str = "a connector that paired before lost its durable identity";
     type Params = Params;
@@ -176,20 +167,18 @@ impl Scenario for IdentityLoss {
             Self::SettingAside(_) => SetAside {}.into(),
             Self::BackRestoring(_) => PutBack {}.into(),
             Self::StartingOriginal(_) | Self::StartingPaired(_) | Self::BackStarting(_) => Start {}.into(),
-            Self::AwaitingOriginal(s) => Self::await_online(s.case(), s.case().epoch(), s.instance()).into(),
-            Self::AwaitingPaired(s) => Self::await_online(s.case(), s.serial(), s.instance()).into(),
-            Self::AwaitingRestart(s) => Self::await_online(s.case(), s.serial(), s.instance()).into(),
+            Self::AwaitingOriginal(s) => await_online(s.case(), s.case().epoch(), s.instance()).into(),
+            Self::AwaitingPaired(s) => await_online(s.case(), s.serial(), s.instance()).into(),
+            Self::AwaitingRestart(s) => s.step().into(),
             Self::RevokingStale(_) => RevokeStale {}.into(),
             Self::Minting(s) => Mint { ttl_s: s.case().params.token_ttl_s }.into(),
             Self::Pairing(s) => Pair { token: s.token().clone(), within_ms: s.case().params.pair_within_ms }.into(),
             Self::RevokingOrphan(s) => RevokeOrphan { token: s.token().clone() }.into(),
             Self::BackRevoking(s) => RevokeOrphan { token: s.what().clone() }.into(),
             Self::Withdrawing(s) => Withdraw { token: s.token().clone() }.into(),
-            Self::Restarting(s) => Restart { from: s.instance().clone() }.into(),
-            Self::Validating(s) => Validate { serial: s.serial().to_owned(), instance: s.instance().clone() }.into(),
-            Self::Capturing(s) => {
-                Capture { serial: s.serial().to_owned(), alert: s.case().params.alert.clone() }.into()
-            }
+            Self::Restarting(s) => s.step().into(),
+            Self::Validating(s) => s.step().into(),
+            Self::Capturing(s) => s.step().into(),
             Self::AskingDead(s) => return Next::Ask(questions::dead(s.case(), s.why())),
             Self::AskingOriginalDead(s) => return Next::Ask(questions::dead(s.case(), s.why())),
             Self::AskingDurable(s) => return Next::Ask(questions::durable(s.case(), s.on())),

@@ -6,6 +6,7 @@ use recover_steps::{Instance, Original, Token};
 use super::IdentityLoss;
 use super::back::{CANCELLED, Goal, back};
 use super::case::{Case, Params, Regained};
+use crate::validation;
 
 mod after;
 mod before;
@@ -100,14 +101,15 @@ states! {
     StartingPaired { serial: String }
     /// Does it come online with the new identity?
     AwaitingPaired { regained: Regained }
-    /// One validation restart.
-    Restarting { regained: Regained }
-    /// Does it come back without a token?
-    AwaitingRestart { regained: Regained }
-    /// Is the same identity on disk, and no token in sight?
-    Validating { regained: Regained }
-    /// The evidence.
-    Capturing { regained: Regained }
-    /// Past the point of no return something does not come right; a person must look.
-    AskingStuck { serial: String, why: String }
 }
+
+/// One validation restart.
+pub type Restarting = validation::Restarting<Case>;
+/// Does it come back without a token?
+pub type AwaitingRestart = validation::AwaitingRestart<Case>;
+/// Is the same identity on disk, and no token in sight?
+pub type Validating = validation::Validating<Case>;
+/// The evidence.
+pub type Capturing = validation::Capturing<Case>;
+/// Past the point of no return something does not come right; a person must look.
+pub type AskingStuck = validation::Stuck<Case>;

@@ -364,7 +364,9 @@ fn observe(state: &State) -> Observed {
     let (site, authority) = (&state.site, &state.authority);
     let status = "needs_recovery".to_owned();
     if site.target.serial.as_deref() == Some(&authority.serial) {
-        return Observed::Usable { status, online: site.running.is_some() };
+        let running = site.running.map(|life| Instance(life.to_string()));
+        let (serial, online) = (authority.serial.clone(), running.is_some());
+        return Observed::Usable { status, online, serial, running, last_seen: None };
     }
     Observed::Lost(Loss {
         epoch: authority.serial.clone(),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use recover_engine::{Act, Effect, Event, Evidence, FenceRaised, Performed, Probed, RunId, Seen, Told, World};
 use recover_steps::{
-    AwaitOnline, Capture, Detach, Mint, Observe, Pair, ProveDurable, ProveStopped, PutBack, Reattach, Restart,
-    RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Validate, Withdraw,
+    AwaitOnline, Capture, Detach, Mint, Observe, Pair, ProveDurable, ProveStopped, PutBack, Reach, Reattach, Repair,
+    Restart, RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Validate, Withdraw,
 };
 
 use crate::authority::Http;
@@ -160,11 +160,13 @@ impl Connector {
         let run = act.run.to_string();
         match act.doing.step {
             Observe::NAME => with(act, async |_: Observe| self.observe().await).await,
+            Reach::NAME => with(act, async |_: Reach| Ok(self.reach().await)).await,
             AwaitOnline::NAME => with(act, async |step: AwaitOnline| self.await_online(&step).await).await,
             Stop::NAME => with(act, async |_: Stop| self.stop().await).await,
             ProveStopped::NAME => with(act, async |_: ProveStopped| self.prove_stopped().await).await,
             Start::NAME => with(act, async |_: Start| self.start().await).await,
             Restart::NAME => with(act, async |step: Restart| self.restart(&step).await).await,
+            Repair::NAME => with(act, async |step: Repair| self.repair(&step).await).await,
             Search::NAME => with(act, async |step: Search| self.search(&step).await).await,
             ProveDurable::NAME => {
                 with(act, async |step: ProveDurable| self.prove_durable(&step, &run, act.epoch.as_deref()).await).await

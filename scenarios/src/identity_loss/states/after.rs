@@ -69,54 +69,29 @@ impl StartingPaired {
     }
 }
 
-macro_rules! regained {
-    ($($name:ident),+) => {
-        $(impl $name {
-            /// The identity.
-            #[must_use]
-            pub fn serial(&self) -> &str { &self.regained.serial }
-            /// The life of the workload that is to show it.
-            #[must_use]
-            pub const fn instance(&self) -> &Instance { &self.regained.instance }
-            /// It does not come right; a person must look.
-            #[must_use]
-            pub fn stuck(self, why: impl Into<String>) -> AskingStuck {
-                AskingStuck { case: self.case, serial: self.regained.serial, why: why.into() }
-            }
-        })+
-    };
-}
-regained!(AwaitingPaired, Restarting, AwaitingRestart, Validating, Capturing);
-
 impl AwaitingPaired {
+    /// The identity.
+    #[must_use]
+    pub fn serial(&self) -> &str {
+        &self.regained.serial
+    }
+
+    /// The life of the workload that is to show it.
+    #[must_use]
+    pub const fn instance(&self) -> &Instance {
+        &self.regained.instance
+    }
+
+    /// It does not come right; a person must look.
+    #[must_use]
+    pub fn stuck(self, why: impl Into<String>) -> AskingStuck {
+        AskingStuck { case: self.case, serial: self.regained.serial, why: why.into() }
+    }
+
     /// It is online.
     #[must_use]
     pub fn online(self) -> Restarting {
-        Restarting { case: self.case, regained: self.regained }
-    }
-}
-
-impl Restarting {
-    /// Another life runs.
-    #[must_use]
-    pub fn restarted(self, instance: Instance) -> AwaitingRestart {
-        AwaitingRestart { case: self.case, regained: Regained { instance, ..self.regained } }
-    }
-}
-
-impl AwaitingRestart {
-    /// It is back.
-    #[must_use]
-    pub fn online(self) -> Validating {
-        Validating { case: self.case, regained: self.regained }
-    }
-}
-
-impl Validating {
-    /// All of it holds.
-    #[must_use]
-    pub fn validated(self) -> Capturing {
-        Capturing { case: self.case, regained: self.regained }
+        Restarting::online(self.case, self.regained)
     }
 }
 
@@ -124,30 +99,25 @@ impl Capturing {
     /// The run is over.
     #[must_use]
     pub fn captured(self) -> IdentityLoss {
-        let way = if self.case.reattached {
+        let (case, serial) = self.over();
+        let way = if case.reattached {
             "the original storage was reattached and the connector came back with its identity"
         } else {
             "the connector was paired once and reconnects with its new identity"
         };
-        let reason = format!("{way} {}; a restart without a token was validated", self.regained.serial);
-        IdentityLoss::Closed(self.case.ending(Verdict::Recovered, &reason, true))
+        let reason = format!("{way} {serial}; a restart without a token was validated");
+        IdentityLoss::Closed(case.ending(Verdict::Recovered, &reason, true))
     }
 
     /// It is recovered, and the evidence could not be captured.
     #[must_use]
     pub fn without_evidence(mut self, reason: &str) -> IdentityLoss {
-        self.case.residue(format!("the closing evidence could not be captured: {reason}"));
+        self.case_mut().residue(format!("the closing evidence could not be captured: {reason}"));
         self.captured()
     }
 }
 
 impl AskingStuck {
-    /// What does not come right.
-    #[must_use]
-    pub fn why(&self) -> &str {
-        &self.why
-    }
-
     /// Try again with a new life of the workload. The one that was watched may have ended with the host's, or it runs and
     /// stands still: only its next start looks at what was persisted.
     #[must_use]

@@ -253,7 +253,7 @@ impl AwaitingOriginal {
     #[must_use]
     pub fn online(self) -> Restarting {
         let regained = Regained { serial: self.case.loss.epoch.clone(), instance: self.instance };
-        Restarting { case: self.case, regained }
+        Restarting::online(self.case, regained)
     }
 
     /// It is not.

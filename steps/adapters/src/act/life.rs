@@ -1,8 +1,8 @@
 //! Steps that stop, start and move: the workload and its storage.
 
 use recover_steps::{
-    Detach, Detached, Durability, ProveDurable, Proven, Reattach, Reattached, Restart, Restarted, Restored, Search,
-    Searched, Started, Stopped,
+    Detach, Detached, Durability, ProveDurable, Proven, Reattach, Reattached, Repair, Repaired, Restart, Restarted,
+    Restored, Search, Searched, Started, Stopped,
 };
 
 use crate::connector::Connector;
@@ -34,6 +34,15 @@ impl Connector {
     pub(crate) async fn restart(&self, step: &Restart) -> Result<Restarted, Trouble> {
         let lock = self.workload.lock().await?;
         Ok(Restarted::Restarted { instance: self.workload.restart(&lock, &step.from).await? })
+    }
+
+    pub(crate) async fn repair(&self, step: &Repair) -> Result<Repaired, Trouble> {
+        let lock = self.workload.lock().await?;
+        let instance = match &step.from {
+            Some(from) => self.workload.restart(&lock, from).await?,
+            None => self.workload.start(&lock).await?,
+        };
+        Ok(Repaired::Repaired { instance })
     }
 
     pub(crate) async fn search(&self, step: &Search) -> Result<Searched, Trouble> {

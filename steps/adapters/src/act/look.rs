@@ -52,9 +52,10 @@ impl Connector {
             }
             let event = match (judge(&told.status, on_disk, stale), self.workload.running().await?) {
                 (Observed::Lost(loss), running) => Observed::Lost(Loss { running, ..loss }),
-                (event @ (Observed::Usable { .. } | Observed::NeverPaired { .. } | Observed::Unclear { .. }), _) => {
-                    event
+                (Observed::Usable { status, online, serial, last_seen, running: _ }, running) => {
+                    Observed::Usable { status, online, serial, running, last_seen }
                 }
+                (event @ (Observed::NeverPaired { .. } | Observed::Unclear { .. }), _) => event,
             };
             return Ok(Witnessed { event, evidence: vec![evidence("status before", &told.text, self.known())] });
         }
@@ -195,7 +196,13 @@ fn judge(status: &Status, on_disk: Looked, stale: bool) -> Observed {
     match on_disk {
         Looked::Unreadable(why) => unclear(format!("the identity on the storage cannot be read: {why}")),
         Looked::There(identity) if identity.serial == epoch => match agree(status, &identity) {
-            None => Observed::Usable { online: status.is_online(), status: said },
+            None => Observed::Usable {
+                online: status.is_online(),
+                status: said,
+                serial: epoch.to_owned(),
+                running: None,
+                last_seen: status.last_seen.clone(),
+            },
             Some(why) => unclear(why),
         },
         Looked::Absent | Looked::There(_) if stale => {

@@ -6,6 +6,7 @@ mod life;
 mod look;
 mod mint;
 mod pair;
+mod reach;
 mod revoke;
 
 #[cfg(feature = "testing")]

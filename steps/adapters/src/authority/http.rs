@@ -1,5 +1,6 @@
 //! The authority's requests, one method each. What it has no method for cannot be asked of it.
 
+use recover_steps::Stage;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -48,6 +49,21 @@ impl Http {
     /// Whether it answers at all, without a credential.
     pub(crate) async fn health(&self) -> Result<(), Failure> {
         Self::healthy(&self.transport.send(Call::get("/healthz".into(), Vec::new())).await?)
+    }
+
+    /// Where the way to it ends that this failure ended: only asked where one did.
+    pub(crate) async fn obstacle(&self, failure: &Failure) -> (Stage, String) {
+        let at = |stage| (stage, failure.text());
+        match failure {
+            Failure::Untrusted(_) => at(Stage::Tls),
+            Failure::NotSent(_) => self.transport.obstacle().await.unwrap_or_else(|| at(Stage::Tls)),
+            Failure::Forbidden(_)
+            | Failure::Throttled { .. }
+            | Failure::Denied { .. }
+            | Failure::Redirected { .. }
+            | Failure::Unavailable(_)
+            | Failure::Lost(_) => at(Stage::Healthz),
+        }
     }
 
     pub(super) fn healthy(answer: &Answer) -> Result<(), Failure> {

@@ -136,6 +136,13 @@ impl Resolver {
     }
 }
 
+impl Resolver {
+    /// Why an answer is not one that this origin's requests may use.
+    pub(crate) fn refuses(self, name: &str, addresses: &[SocketAddr]) -> Option<String> {
+        self.admit(name, addresses.to_vec()).err()
+    }
+}
+
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = *self;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use recover_steps::Stage;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode};
 use zeroize::Zeroizing;
@@ -130,6 +131,27 @@ impl Transport {
         }
         let response = request.send().await.map_err(|e| self.unsent_or_lost(&e))?;
         self.answer(response).await
+    }
+
+    /// Where the way to the authority ends that no request got through: at its name, or at the connection. `None` if both
+    /// are made now.
+    pub(super) async fn obstacle(&self) -> Option<(Stage, String)> {
+        let url = self.origin.at("/");
+        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = url.port_or_known_default().unwrap_or(443);
+        let addresses = match tokio::net::lookup_host((host.as_str(), port)).await {
+            Ok(found) => found.collect::<Vec<_>>(),
+            Err(e) => return Some((Stage::Dns, format!("{host}: {e}"))),
+        };
+        if let Some(refused) = self.origin.resolver().refuses(&host, &addresses) {
+            return Some((Stage::Dns, refused));
+        }
+        let connect = tokio::net::TcpStream::connect(addresses.as_slice());
+        match tokio::time::timeout(CONNECT_WITHIN, connect).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(e)) => Some((Stage::Tcp, format!("{}: {e}", self.origin))),
+            Err(_) => Some((Stage::Tcp, format!("{}: no connection within {CONNECT_WITHIN:?}", self.origin))),
+        }
     }
 
     /// What a response is: an answer of success within the limits, or a failure.

@@ -24,6 +24,7 @@ mod kill;
 mod marks;
 mod plan;
 mod plane;
+mod reconnect;
 mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;

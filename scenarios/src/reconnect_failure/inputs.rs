@@ -77,22 +77,31 @@ fn escalated(mut stuck: Stuck<Case>, verdict: Verdict) -> ReconnectFailure {
     ReconnectFailure::Closed(stuck.case.ending(verdict, reason))
 }
 
-/// A look after a wait: the end, unless the same identity is offline or degraded.
-fn after_wait(case: &Case, observed: &Observed) -> Result<Look, Ending> {
-    let same = |seen: &Sighting| seen.serial == case.seen.serial;
+/// A look after a wait.
+enum After {
+    /// The same identity is offline.
+    Offline(Sighting),
+    /// There is nothing more to do here.
+    End(Ending),
+}
+
+fn after_wait(case: &Case, observed: &Observed) -> After {
+    let end = |verdict, reason: String| After::End(case.ending(verdict, reason));
+    let was = &case.seen;
     match look(observed) {
-        Look::Healthy => Err(case.ending(
+        Look::Healthy => end(
             Verdict::NotApplicable,
-            format!("the connector was {} and came back by itself; nothing was done to it", case.seen.status),
-        )),
-        Look::Other(ending) => {
-            Err(Ending { suggested: ending.suggested, ..case.ending(ending.verdict, ending.reason) })
+            format!("the connector was {} and came back by itself; nothing was done to it", was.status),
+        ),
+        Look::Other(Ending { verdict, reason, suggested, .. }) => {
+            After::End(Ending { suggested, ..case.ending(verdict, reason) })
         }
-        Look::Offline(seen) | Look::Degraded(seen) if !same(&seen) => Err(case.ending(
+        Look::Offline(seen) | Look::Degraded(seen) if seen.serial != was.serial => end(
             Verdict::GivenUp,
-            format!("its identity changed from {} to {} while it was watched", case.seen.serial, seen.serial),
-        )),
-        found @ (Look::Offline(_) | Look::Degraded(_)) => Ok(found),
+            format!("its identity changed from {} to {} while it was watched", was.serial, seen.serial),
+        ),
+        Look::Offline(seen) => After::Offline(seen),
+        Look::Degraded(_) => end(Verdict::GivenUp, STILL_DEGRADED.to_owned()),
     }
 }
 
@@ -123,14 +132,12 @@ impl ReconnectFailure {
                 s.ends(Ending::new(verdict(r), said("the connector could not be observed", r)))
             }
             (S::LookingWatched(s), Happened(Event::Observe(observed))) => match after_wait(s.case(), observed) {
-                Ok(Look::Offline(seen)) => s.offline(seen).into(),
-                Ok(Look::Degraded(_) | Look::Healthy | Look::Other(_)) => s.ends(Verdict::GivenUp, STILL_DEGRADED),
-                Err(ending) => Self::Closed(ending),
+                After::Offline(seen) => s.offline(seen).into(),
+                After::End(ending) => Self::Closed(ending),
             },
             (S::LookingAgain(s), Happened(Event::Observe(observed))) => match after_wait(s.case(), observed) {
-                Ok(Look::Offline(seen)) => s.still_offline(seen).into(),
-                Ok(Look::Degraded(_) | Look::Healthy | Look::Other(_)) => s.ends(Verdict::GivenUp, STILL_DEGRADED),
-                Err(ending) => Self::Closed(ending),
+                After::Offline(seen) => s.still_offline(seen).into(),
+                After::End(ending) => Self::Closed(ending),
             },
             (S::LookingWatched(s), Refused(r)) => s.ends(verdict(r), said("the connector could not be observed", r)),
             (S::LookingAgain(s), Refused(r)) => s.ends(verdict(r), said("the connector could not be observed", r)),

@@ -32,6 +32,8 @@ pub(super) struct Plane {
     pub(super) serial: String,
     pub(super) status: String,
     pub(super) beats: i64,
+    /// It answers, and says that it is not well.
+    pub(super) unwell: bool,
     pub(super) fault: Fault,
 }
 
@@ -102,6 +104,8 @@ pub(super) fn answer(plane: &mut Plane, asked: &Asked) -> Reply {
             200,
             json!({ "events": [{ "at": "2026-11-22T03:00:00Z", "type": "token.minted", "detail": "token=s3cr3t-canary" }] }),
         ),
+        ("GET", "-") if path == "/healthz" && !plane.unwell => (200, json!({ "status": "ok", "time": "t" })),
+        ("GET", "-") if path == "/healthz" => (503, json!({ "error": "UNWELL", "message": "m" })),
         _ => (404, json!({ "error": "NOT_FOUND", "message": "m" })),
     };
     Reply::Json(status, reply.to_string())

@@ -18,6 +18,8 @@ use crate::fake::Server;
 #[path = "connector_plane.rs"]
 mod plane;
 use plane::{Fault, Plane, answer, device, lock};
+#[path = "connector_reconnect_tests.rs"]
+mod reconnect;
 
 struct Bench {
     connector: Connector,
@@ -31,6 +33,11 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::at(None).await
+    }
+
+    /// With the authority elsewhere than where it answers.
+    async fn at(base: Option<String>) -> Self {
         let disk = crate::fake::on_disk();
         let shm = tempfile::tempdir_in("/dev/shm").unwrap();
         std::fs::create_dir(disk.path().join("data")).unwrap();
@@ -46,8 +53,7 @@ impl Bench {
         config["workload"]["process"] = json!({ "command": ["/bin/sleep", unique()], "pidfile": at("pid"), "log": at("log"),
             "token_file": shm.path().join("token").display().to_string() });
         config["storage"]["directory"] = json!({ "path": at("data"), "originals": [at("original")] });
-        config["authority"]["http"] =
-            json!({ "base": server.base, "agent": "edge-1", "credential": format!("file:{}", at("credential")) });
+        config["authority"]["http"] = json!({ "base": base.unwrap_or_else(|| server.base.clone()), "agent": "edge-1", "credential": format!("file:{}", at("credential")) });
         config["timing"]["stop_within"] = "3s".into();
         let secrets = SecretsDir::new(Some(shm.path().join("secrets")), None);
         let connector = Connector::new(serde_json::from_value(config).unwrap(), secrets).unwrap();

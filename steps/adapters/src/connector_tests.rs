@@ -154,7 +154,10 @@ fn unique() -> String {
 #[tokio::test]
 async fn a_lost_identity_is_replaced_step_by_step() {
     let bench = Bench::new().await;
+    bench.plane().unwell = true;
     bench.connector.reach_authority().await.unwrap_err();
+    bench.plane().unwell = false;
+    bench.connector.reach_authority().await.unwrap();
     let running = bench.start().await;
     let Observed::Lost(loss) = bench.happens(Observe {}).await else { panic!("is lost") };
     assert_eq!(

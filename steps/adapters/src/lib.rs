@@ -7,6 +7,7 @@ mod authority;
 pub mod config;
 mod connector;
 mod facts;
+mod examine;
 #[cfg(test)]
 mod fake;
 mod files;
@@ -27,6 +28,7 @@ pub use config::ConnectorConfig;
 pub use connector::{Connector, Unusable};
 pub use facts::{Facts, Seen as SeenFacts};
 pub use mark::{Claim, Holder};
+pub use examine::Examination;
 pub use secrets::SecretsDir;
 pub use span::{BadSpan, Span};
 pub use trouble::code;

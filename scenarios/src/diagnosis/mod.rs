@@ -1,0 +1,161 @@
+//! Which failure class a connector's trouble is, from what was read of it. Pure: it reads nothing and changes nothing.
+//!
+//! How sure a diagnosis is:
+//!
+//! - **certain**: what decides the class was read from the system itself (authority, storage, workload, network), and nothing
+//!   speaks against it.
+//! - **likely**: it rests in part on what somebody wrote (a log, an alert) or on one reading where the runbook wants two, and
+//!   nothing that was read speaks against it.
+//! - **unsure**: observations contradict each other, or what would decide could not be read. Nothing is to be acted on; the
+//!   diagnosis then says what else it may be.
+//!
+//! A contradiction lowers it: one that was read from the system makes it unsure, one that is only a text lowers it by one.
+
+mod alerts;
+mod class;
+mod fragments;
+mod judge;
+mod never_paired;
+mod signals;
+
+use recover_steps::examined::Observations;
+use serde::Serialize;
+
+pub use alerts::{ALERTS, Alert, alert};
+pub use class::{BOOTSTRAP_FAILURE, CRASH_LOOP, Class, IDENTITY_LOSS, RECONNECT_FAILURE, UnknownClass};
+pub use fragments::{FRAGMENTS, Fragment, Hit, Told, told};
+
+use signals::Signals;
+
+/// How sure a diagnosis is; the module says what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sureness {
+    /// Contradicted, or what would decide was not read.
+    Unsure,
+    /// It rests in part on texts.
+    Likely,
+    /// It was read, and nothing speaks against it.
+    Certain,
+}
+
+impl Sureness {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsure => "unsure",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        }
+    }
+
+    const fn lowered(self) -> Self {
+        match self {
+            Self::Certain => Self::Likely,
+            Self::Likely | Self::Unsure => Self::Unsure,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Nothing is wrong.
+    Healthy,
+    /// This is.
+    Failure(Class),
+    /// Nothing that was read tells.
+    Undetermined,
+}
+
+/// Something that was read, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// What.
+    pub text: String,
+    /// Where.
+    pub from: String,
+}
+
+/// A diagnosis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// What it is.
+    pub finding: Finding,
+    /// How sure that is.
+    pub sureness: Sureness,
+    /// Why, in a sentence.
+    pub why: String,
+    /// What speaks for it.
+    pub supporting: Vec<Evidence>,
+    /// What speaks against it.
+    pub opposing: Vec<Evidence>,
+    /// What could not be read.
+    pub not_read: Vec<Evidence>,
+    /// What else it may be.
+    pub possible: Vec<Class>,
+    /// Whether the connector is known to have paired before, or to have an identity.
+    pub paired_before: bool,
+}
+
+impl Diagnosis {
+    /// The class, if it is a failure.
+    #[must_use]
+    pub const fn class(&self) -> Option<Class> {
+        match self.finding {
+            Finding::Failure(class) => Some(class),
+            Finding::Healthy | Finding::Undetermined => None,
+        }
+    }
+
+    /// The procedure for it, whether or not this build has it.
+    #[must_use]
+    pub const fn scenario(&self) -> Option<&'static str> {
+        match self.finding {
+            Finding::Failure(class) => Some(class.scenario(self.paired_before)),
+            Finding::Healthy | Finding::Undetermined => None,
+        }
+    }
+}
+
+/// Names the failure class of what was read.
+#[must_use]
+pub fn diagnose(seen: &Observations) -> Diagnosis {
+    let told = seen.log.value().map(|lines| told(lines, &seen.agent)).unwrap_or_default();
+    let signals = Signals::of(seen, &told);
+    let verdict = judge::judge(seen, &told);
+    let class = match verdict.finding {
+        Finding::Failure(class) => Some(class),
+        Finding::Healthy | Finding::Undetermined => None,
+    };
+    let mut sureness = verdict.base;
+    let (mut supporting, mut opposing) = (Vec::new(), Vec::new());
+    for signal in signals.all {
+        let speaks = |classes: &[Class]| class.is_some_and(|class| classes.contains(&class));
+        if speaks(signal.against) {
+            sureness = if signal.read { Sureness::Unsure } else { sureness.lowered() };
+            opposing.push(signal.evidence);
+        } else if speaks(signal.supports) || (class.is_none() && signal.read) {
+            supporting.push(signal.evidence);
+        } else if verdict.finding == Finding::Healthy && !signal.supports.is_empty() {
+            // Somebody wrote of trouble that is not to be seen.
+            sureness = sureness.min(Sureness::Likely);
+            opposing.push(signal.evidence);
+        }
+    }
+    let mut possible = verdict.also;
+    possible.retain(|other| Some(*other) != class);
+    possible.sort_unstable();
+    possible.dedup();
+    Diagnosis {
+        finding: verdict.finding,
+        sureness,
+        why: verdict.why,
+        supporting,
+        opposing,
+        not_read: signals.not_read,
+        possible,
+        paired_before: judge::paired(seen, &told).unwrap_or(false),
+    }
+}

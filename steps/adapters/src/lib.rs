@@ -31,4 +31,5 @@ pub use mark::{Claim, Holder};
 pub use examine::Examination;
 pub use secrets::SecretsDir;
 pub use span::{BadSpan, Span};
+pub use time::parse as time_of;
 pub use trouble::code;

@@ -90,7 +90,7 @@ fn as_json(diagnosis: &Diagnosis, target: &str, run_with: Option<&str>, exit: Ex
     json!({
         "schema": "recover.diagnosis/v1", "target": target, "finding": finding, "class": class,
         "title": class.map(Class::title), "sureness": diagnosis.sureness, "why": diagnosis.why,
-        "for": diagnosis.supporting, "against": diagnosis.opposing, "not_read": diagnosis.not_read,
+        "for": diagnosis.supporting, "against": diagnosis.opposing, "besides": diagnosis.besides, "not_read": diagnosis.not_read,
         "possible": diagnosis.possible.iter().map(besides).collect::<Vec<_>>(),
         "scenario": diagnosis.scenario(), "available": diagnosis.scenario().is_some_and(is_here), "run_with": run_with,
         "would": class.map(Class::would), "must_not": class.map_or(&[] as &[&str], Class::must_not),
@@ -113,6 +113,7 @@ fn as_text(diagnosis: &Diagnosis, target: &str, run_with: Option<&str>) -> Strin
     };
     listed(&mut lines, "for", &diagnosis.supporting);
     listed(&mut lines, "against", &diagnosis.opposing);
+    listed(&mut lines, "besides", &diagnosis.besides);
     listed(&mut lines, "not read", &diagnosis.not_read);
     lines.extend(diagnosis.possible.iter().map(|other| format!("possible  {other} {}", other.title())));
     let Some(class) = diagnosis.class() else { return lines.join("\n") };

@@ -6,7 +6,7 @@ use recover_steps::examined::{
 };
 
 use super::alerts;
-use super::class::Class::{self, C1, C2, C6, C7, C8, C9, C10, C12, C13, C14};
+use super::class::Class::{self, C1, C2, C6, C7, C8, C9, C10, C11, C12, C13, C14};
 use super::fragments::{Hit, Told};
 use super::never_paired::never_paired;
 use super::signals::{SPIKE, misplaced};
@@ -31,7 +31,13 @@ impl Verdict {
     }
 }
 
-const LOST: [Class; 4] = [C9, C10, Class::C11, C12];
+/// What it may be where the identity is not usable, by the kind of the storage.
+fn lost_ways(seen: &Observations) -> Vec<Class> {
+    match seen.storage.value() {
+        Some(storage) => vec![misplaced(storage.kind).0, C10, C12],
+        None => vec![C9, C10, C11, C12],
+    }
+}
 
 /// Whether it ever paired: by the authority's word, by an identity that it has, or by its own log.
 pub(super) fn paired(seen: &Observations, told: &Told) -> Option<bool> {
@@ -95,9 +101,10 @@ pub(super) fn judge(seen: &Observations, told: &Told) -> Verdict {
 
 /// C13. It hides every other class: whatever is wrong, the loop is ended first.
 fn looping(seen: &Observations, told: &Told, worth: Worth) -> Option<Verdict> {
-    let cause: &[Class] = if worth == Worth::Usable { &[C6, C10] } else { &[C6, C9, C10, Class::C11, C12] };
+    let mut cause = if worth == Worth::Usable { vec![C10] } else { lost_ways(seen) };
+    cause.push(C6);
     if matches!(seen.workload.value(), Some(WorkloadSeen::Restarting { .. })) {
-        return Some(Verdict::of(C13, Sureness::Certain, cause, "whoever runs it says that it ends again and again"));
+        return Some(Verdict::of(C13, Sureness::Certain, &cause, "whoever runs it says that it ends again and again"));
     }
     let said = alerted(seen, C13) || told.has(Hit::CrashLoop);
     match seen.workload.value() {
@@ -109,7 +116,7 @@ fn looping(seen: &Observations, told: &Told, worth: Worth) -> Option<Verdict> {
             None
         }
         Some(WorkloadSeen::Running { .. } | WorkloadSeen::Restarting { .. }) | None => {
-            said.then(|| Verdict::of(C13, Sureness::Likely, cause, "a crash loop is reported; it was not seen itself"))
+            said.then(|| Verdict::of(C13, Sureness::Likely, &cause, "a crash loop is reported; it was not seen itself"))
         }
     }
 }
@@ -131,7 +138,7 @@ fn online(seen: &Observations, worth: Worth) -> Verdict {
         Worth::Foreign | Worth::Absent | Worth::Denied | Worth::Damaged | Worth::Expired => Verdict::none(
             finding,
             base,
-            &LOST,
+            &lost_ways(seen),
             "it is said to be online, and the identity is not usable where it should be: is this its storage?",
         ),
     }
@@ -141,11 +148,12 @@ fn online(seen: &Observations, worth: Worth) -> Verdict {
 fn unreachable(seen: &Observations, worth: Worth) -> Option<Verdict> {
     let reach = &seen.reach;
     // Whatever else is wrong cannot be mended before, and must not be forgotten.
-    let also: &[Class] = match worth {
-        Worth::Usable => &[],
-        Worth::Unread => &[C12, C14],
-        Worth::Foreign | Worth::Absent | Worth::Denied | Worth::Damaged | Worth::Expired => &LOST,
+    let also = match worth {
+        Worth::Usable => Vec::new(),
+        Worth::Unread => vec![C12, C14],
+        Worth::Foreign | Worth::Absent | Worth::Denied | Worth::Damaged | Worth::Expired => lost_ways(seen),
     };
+    let also = also.as_slice();
     let sure = if worth == Worth::Usable { Sureness::Certain } else { Sureness::Likely };
     match (reach.dns.value(), reach.tcp.value()) {
         (Some(Reached::No(_)), _) => {
@@ -313,8 +321,8 @@ fn lost(seen: &Observations, told: &Told, status: Option<AgentStatus>, why: &str
     let gone = matches!(seen.storage.value(), Some(storage) if storage.attachment == Attachment::Attached);
     let known = status.is_some();
     let sure = if said && gone && known { Sureness::Certain } else { Sureness::Likely };
-    let also: &[Class] = if sure == Sureness::Certain { &[] } else { &[C9, C10, Class::C11] };
-    Verdict::of(C12, sure, also, why)
+    let also = if sure == Sureness::Certain { Vec::new() } else { lost_ways(seen) };
+    Verdict::of(C12, sure, &also, why)
 }
 
 /// The identity would decide and was not read.
@@ -328,19 +336,16 @@ fn unread(seen: &Observations, told: &Told, status: Option<AgentStatus>) -> Verd
         );
     }
     match status {
-        Some(AgentStatus::NeedsRecovery) => Verdict::of(
-            C12,
-            Sureness::Unsure,
-            &[C7, C9, C10, Class::C11],
-            "needs recovery; its identity could not be read",
-        ),
+        Some(AgentStatus::NeedsRecovery) => {
+            Verdict::of(C12, Sureness::Unsure, &[C7, C9, C10, C11], "needs recovery; its identity could not be read")
+        }
         Some(AgentStatus::Degraded) => {
             Verdict::of(C8, Sureness::Likely, &[], "it is connected, and the authority says degraded")
         }
         _ if told.has(Hit::TokenInvalid) => Verdict::of(
             C12,
             Sureness::Unsure,
-            &[C9, C10, Class::C11],
+            &[C9, C10, C11],
             "it paired before and asks to be enrolled; its identity could not be read",
         ),
         Some(AgentStatus::Online | AgentStatus::Offline | AgentStatus::NeverPaired) | None => {

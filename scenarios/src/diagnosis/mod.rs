@@ -91,6 +91,8 @@ pub struct Diagnosis {
     pub supporting: Vec<Evidence>,
     /// What speaks against it.
     pub opposing: Vec<Evidence>,
+    /// What speaks for something else that it may be.
+    pub besides: Vec<Evidence>,
     /// What could not be read.
     pub not_read: Vec<Evidence>,
     /// What else it may be.
@@ -130,7 +132,7 @@ pub fn diagnose(seen: &Observations) -> Diagnosis {
         Finding::Healthy | Finding::Undetermined => None,
     };
     let mut sureness = verdict.base;
-    let (mut supporting, mut opposing) = (Vec::new(), Vec::new());
+    let (mut supporting, mut opposing, mut besides) = (Vec::new(), Vec::new(), Vec::new());
     for signal in signals.all {
         let speaks = |classes: &[Class]| class.is_some_and(|class| classes.contains(&class));
         if speaks(signal.against) {
@@ -142,6 +144,8 @@ pub fn diagnose(seen: &Observations) -> Diagnosis {
             // Somebody wrote of trouble that is not to be seen.
             sureness = sureness.min(Sureness::Likely);
             opposing.push(signal.evidence);
+        } else if signal.supports.iter().any(|class| verdict.also.contains(class)) {
+            besides.push(signal.evidence);
         }
     }
     let mut possible = verdict.also;
@@ -154,6 +158,7 @@ pub fn diagnose(seen: &Observations) -> Diagnosis {
         why: verdict.why,
         supporting,
         opposing,
+        besides,
         not_read: signals.not_read,
         possible,
         paired_before: judge::paired(seen, &told).unwrap_or(false),

@@ -10,7 +10,7 @@ use super::class::Class::{self, C1, C2, C6, C7, C8, C9, C10, C11, C12, C13, C14}
 use super::fragments::{Hit, Told};
 use super::never_paired::never_paired;
 use super::signals::{SPIKE, misplaced};
-use super::{Finding, Sureness};
+use super::weigh::{Finding, Sureness};
 
 /// A branch's word, before what speaks against it is counted.
 #[derive(Debug)]

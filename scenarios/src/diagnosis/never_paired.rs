@@ -2,11 +2,11 @@
 
 use recover_steps::examined::{IdentitySeen, Observations, TokenFate, WorkloadSeen};
 
-use super::Finding;
-use super::Sureness::{Certain, Likely, Unsure};
 use super::class::Class::{C1, C2, C3, C4, C5, C6, C10};
 use super::fragments::{Hit, Told};
 use super::judge::Verdict;
+use super::weigh::Finding;
+use super::weigh::Sureness::{Certain, Likely, Unsure};
 
 /// Two readings make one certain: what the authority says of the token, and what the log says of it.
 pub(super) fn never_paired(seen: &Observations, told: &Told) -> Verdict {

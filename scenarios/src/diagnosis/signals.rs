@@ -5,10 +5,10 @@ use recover_steps::examined::{
     StorageKind, StorageSeen, WorkloadSeen,
 };
 
-use super::Evidence;
 use super::alerts;
 use super::class::Class::{self, C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12, C13, C14};
 use super::fragments::{Hit, Told};
+use super::weigh::Evidence;
 
 /// So many refused enrolments are a spike.
 pub(super) const SPIKE: u32 = 5;

@@ -122,7 +122,7 @@ fn as_text(diagnosis: &Diagnosis, target: &str, run_with: Option<&str>) -> Strin
         lines.push("next      a person decides: act on none of it before what is unsure is settled".to_owned());
     }
     lines.push(format!("would     {scenario}: {}", class.would()));
-    lines.extend(class.must_not().iter().map(|never| format!("must not  {never}")));
+    lines.extend(class.must_not().iter().map(|deed| format!("must not  {deed}")));
     if is_here(scenario) {
         lines.extend(run_with.map(|command| format!("run it    {command}")));
     } else {

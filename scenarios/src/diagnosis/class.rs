@@ -152,34 +152,27 @@ impl Class {
         }
     }
 
-    /// What must not be done.
+    /// What must not be done: each goes on after "must not".
     #[must_use]
     pub const fn must_not(self) -> &'static [&'static str] {
-        const KEEP: &str = "never enrol again while the identity is usable";
-        const NO_RETRY: &str = "never retry the bootstrap as if it were a restart";
-        const NO_DELETE: &str = "never delete a volume, a claim or a data directory";
+        const KEEP: &str = "enrol again while the identity is usable";
+        const NO_RETRY: &str = "retry the bootstrap as if it were a restart";
+        const NO_DELETE: &str = "delete a volume, a claim or a data directory";
         match self {
-            Self::C1 => &[KEEP, "never start it a second time beside one that runs"],
-            Self::C2 => &[KEEP, "never spend a token or a restart while the control plane cannot be reached"],
-            Self::C3 | Self::C5 => {
-                &["never present the old token again", NO_RETRY, "never have two tokens outstanding"]
-            }
-            Self::C4 => &["never mint before it is known who revoked the token, and why", NO_RETRY],
-            Self::C6 => &["never skip the verification", "never take the CA from the peer that fails"],
-            Self::C7 => &[KEEP, "never restart it more than once as a repair"],
-            Self::C8 => &[KEEP, "never restart it for a path behind it"],
+            Self::C1 => &[KEEP, "start it a second time beside one that runs"],
+            Self::C2 => &[KEEP, "spend a token or a restart while the control plane cannot be reached"],
+            Self::C3 | Self::C5 => &["present the old token again", NO_RETRY, "have two tokens outstanding"],
+            Self::C4 => &["mint before it is known who revoked the token, and why", NO_RETRY],
+            Self::C6 => &["skip the verification", "take the CA from the peer that fails"],
+            Self::C7 => &[KEEP, "restart it more than once as a repair"],
+            Self::C8 => &[KEEP, "restart it for a path behind it"],
             Self::C9 | Self::C10 | Self::C11 => {
-                &["never mint while the original storage exists and was not tried", NO_DELETE, NO_RETRY]
+                &["mint while the original storage exists and was not tried", NO_DELETE, NO_RETRY]
             }
-            Self::C12 | Self::C14 => &[
-                KEEP,
-                "never mint before the original storage was looked for",
-                "never pair twice for one loss",
-                NO_DELETE,
-            ],
-            Self::C13 => {
-                &["never retry before the storage mount is validated", "never restart before the logs are captured"]
+            Self::C12 | Self::C14 => {
+                &[KEEP, "mint before the original storage was looked for", "pair twice for one loss", NO_DELETE]
             }
+            Self::C13 => &["retry before the storage mount is validated", "restart before the logs are captured"],
         }
     }
 

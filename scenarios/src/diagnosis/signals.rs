@@ -12,6 +12,8 @@ use super::weigh::Evidence;
 
 /// So many refused enrolments are a spike.
 pub(super) const SPIKE: u32 = 5;
+/// A clock that is so far off explains tokens and certificates that are refused: the table's row C3 wants it mended first.
+const SKEW_MS: u64 = 30_000;
 /// So many restarts are no accident.
 pub(super) const RESTARTS_MANY: u32 = 3;
 
@@ -214,7 +216,18 @@ impl Signals {
             Some((_, Handshake::Trusted | Handshake::Plain)) | None => {}
         }
         match self.read(&seen.reach.health, "the health of the control plane") {
-            Some((from, Health::Well(_))) => self.add(from, "the control plane is well", &[C7], &[C2], true),
+            Some((from, Health::Well(clock))) => {
+                self.add(from, "the control plane is well", &[C7], &[C2], true);
+                if let Some(off) = clock.filter(|ms| ms.unsigned_abs() >= SKEW_MS) {
+                    self.add(
+                        from,
+                        format!("the clock here is {} s off its own", off / 1_000),
+                        &[C3, C5, C6],
+                        &[],
+                        true,
+                    );
+                }
+            }
             Some((from, Health::Unwell(why) | Health::Silent(why))) => {
                 self.add(from, format!("the control plane is not well: {why}"), &[C2], &[], true);
             }

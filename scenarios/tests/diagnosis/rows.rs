@@ -140,7 +140,7 @@ fn c4_never_paired_and_token_revoked_asks_who_did_it() {
     seen.tokens = token(TokenFate::Revoked);
     seen.log = log(&["401 enrolment token revoked"]);
     is(&seen, Class::C4, Sureness::Certain, BOOTSTRAP_FAILURE);
-    assert!(Class::C4.would().contains("ask who") && Class::C4.must_not()[0].contains("never mint before"));
+    assert!(Class::C4.would().contains("ask who") && Class::C4.must_not()[0].contains("mint before it is known who"));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn c7_identity_intact_and_not_online_is_reconnect_failure() {
     seen.standing = standing(AgentStatus::NeedsRecovery, Some("s1"));
     let doubt = is(&seen, Class::C7, Sureness::Unsure, RECONNECT_FAILURE);
     assert!(doubt.opposing.iter().any(|e| e.text.contains("needs recovery")), "{doubt:#?}");
-    assert!(Class::C7.must_not()[0].contains("never enrol again"));
+    assert!(Class::C7.must_not()[0].contains("enrol again while"));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn c8_degraded_is_neither_restarted_nor_enrolled() {
     let mut seen = intact();
     seen.standing = standing(AgentStatus::Degraded, Some("s1"));
     is(&seen, Class::C8, Sureness::Certain, RECONNECT_FAILURE);
-    assert!(Class::C8.must_not().iter().any(|never| never.contains("restart")));
+    assert!(Class::C8.must_not().iter().any(|must_not| must_not.contains("restart")));
 }
 
 #[test]

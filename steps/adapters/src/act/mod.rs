@@ -8,5 +8,7 @@ mod mint;
 mod pair;
 mod revoke;
 
+pub(crate) use look::agree;
+
 #[cfg(feature = "testing")]
 pub(crate) use pair::Fate;

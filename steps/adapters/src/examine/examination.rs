@@ -8,9 +8,10 @@ use recover_steps::examined::{
 };
 
 use super::reach;
+use crate::act::agree;
 use crate::authority::{AuditEvent, Failure, Status, Token, TokenState};
 use crate::connector::Connector;
-use crate::storage::Looked;
+use crate::storage::{Identity, Looked};
 use crate::time;
 
 /// So much of a log is shown and looked through, and no more of a line.
@@ -54,6 +55,7 @@ impl Connector {
         let alerts =
             given.alerts.iter().map(|alert| AlertSeen { name: known.line(&alert.name), from: alert.from.clone() });
         let storage = self.storage.seen(serial.as_deref()).await;
+        let identity = self.identity(given.now, standing.value(), &storage).await;
         Observations {
             agent: self.authority.agent().to_owned(),
             standing: map(standing, |status| Standing {
@@ -62,7 +64,7 @@ impl Connector {
             }),
             tokens: map(tokens, |all| all.iter().map(token).collect()),
             refusals: map(audit, recent),
-            identity: self.identity(given.now, &storage).await,
+            identity,
             storage,
             workload: self.workload.seen().await,
             reach,
@@ -84,10 +86,19 @@ impl Connector {
         }
     }
 
-    async fn identity(&self, now: Millis, storage: &Look<StorageSeen>) -> Look<IdentitySeen> {
+    async fn identity(&self, now: Millis, status: Option<&Status>, storage: &Look<StorageSeen>) -> Look<IdentitySeen> {
         let from = self.storage.place();
         let known = self.authority.known();
+        let disputed = |identity: &Identity| {
+            // Of another serial it is another identity, and no wrong copy of this one.
+            let status = status.filter(|status| status.serial() == Some(identity.serial.as_str()))?;
+            agree(status, identity)
+        };
         match self.storage.identity().await {
+            Looked::There(identity) if disputed(&identity).is_some() => {
+                let why = known.line(&disputed(&identity).unwrap_or_default());
+                Look::seen(from, IdentitySeen::Damaged { why })
+            }
             Looked::There(identity) => Look::seen(
                 from,
                 match identity.not_after {

@@ -19,6 +19,8 @@ const ADDRESSES_MOST: usize = 3;
 pub(super) fn is_open(reach: &Reach) -> bool {
     matches!(reach.tcp.value(), Some(Reached::Yes(_)))
         && matches!(reach.tls.value(), Some(Handshake::Trusted | Handshake::Plain))
+        // One that does not even answer that would be waited for again and again.
+        && !matches!(reach.health.value(), Some(Health::Silent(_)))
 }
 
 pub(super) async fn reach(http: &Http, now: Millis) -> Reach {

@@ -136,6 +136,35 @@ async fn a_control_plane_that_is_ill_is_told_from_one_that_is_silent() {
     }
 }
 
+#[tokio::test]
+async fn an_identity_of_the_right_serial_and_another_fingerprint_is_not_called_usable() {
+    let home = crate::fake::on_disk();
+    std::fs::create_dir(home.path().join("data")).unwrap();
+    let server = Server::new(|asked| {
+        let status = json!({ "agent": "edge-1", "status": "offline", "paired_before": true,
+            "identity": { "serial": "s1", "fingerprint": "sha256:a" }, "tokens": [], "events": [] });
+        let body = if asked.path == "/healthz" { json!({ "status": "ok" }) } else { status };
+        Reply::Json(200, body.to_string())
+    })
+    .await;
+    let connector = connector(home.path(), &server.base);
+    for (print, wanted) in [("sha256:a", "usable"), ("sha256:b", "damaged")] {
+        put(&home.path().join("data/identity.json"), &format!(r#"{{"serial":"s1","fingerprint":"{print}"}}"#));
+        let seen = connector.examine(&given()).await;
+        assert_eq!(serde_json::to_value(seen.identity.value().unwrap()).unwrap()["is"], wanted, "{seen:#?}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_takes_connections_and_never_answers_is_waited_for_once() {
+    let home = crate::fake::on_disk();
+    let server = Server::new(|_| Reply::Reset).await;
+    let seen = connector(home.path(), &server.base).examine(&given()).await;
+    assert!(matches!(seen.reach.health.value(), Some(Health::Silent(_))), "{:?}", seen.reach);
+    assert!(matches!(&seen.standing.found, Found::NotRead(_)));
+    assert_eq!(server.requests().len(), 1, "only its health was asked for");
+}
+
 #[test]
 fn lines_are_the_last_ones_since_then() {
     let since = time::parse("2026-11-22T03:00:00Z");

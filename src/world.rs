@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use recover_adapters::config::ConnectorConfig;
-use recover_adapters::{Connector, Facts, Holder, SeenFacts};
-use recover_adapters::{Connector, Examination};
+use recover_adapters::{Connector, Examination, Facts, Holder, SeenFacts};
 use recover_engine::{Act, FenceRaised, Performed, Probed, RunId, World};
 use recover_steps::examined::Observations;
 

@@ -14,6 +14,8 @@ use crate::clock;
 use crate::fault::{Code, Exit, Fault, nearest};
 use crate::place::Place;
 use crate::printer::Printer;
+use crate::records::{Recorded, Records};
+use crate::target::Target;
 use crate::verbs::act;
 
 /// No more of a log than its end of this length is read. Bytes.
@@ -27,7 +29,7 @@ pub(super) fn diagnose(global: &Global, words: &DiagnoseArgs, printer: Printer) 
     let place = Place::of(global)?;
     let name = act::pick(&place, words.target.as_deref())?;
     let (_, target) = act::reach(&place, &name)?;
-    let world = target.world()?;
+    let world = target.world()?.recorded_as(recorded(&place, &target, printer).as_ref().map(|r| &r.baseline.facts));
     let log = words.log.as_deref().map(given_log).transpose()?;
     let alerts = words.alert.iter().map(|name| AlertSeen { name: name.clone(), from: "--alert".to_owned() }).collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -48,6 +50,18 @@ pub(super) fn diagnose(global: &Global, words: &DiagnoseArgs, printer: Printer) 
         as_text(&diagnosis, &name, run_with.as_deref())
     });
     Ok(exit)
+}
+
+/// What a person recorded of the target. A journal that cannot be read is no reason to look at nothing.
+fn recorded(place: &Place, target: &Target, printer: Printer) -> Option<Recorded> {
+    match Records::open(&place.state).and_then(|records| records.baseline(&target.subject())) {
+        Ok(found) => found,
+        Err(fault) if fault.code == Code::StateDirMissing => None,
+        Err(fault) => {
+            printer.talk(&format!("note: no baseline is used: {}", fault.message));
+            None
+        }
+    }
 }
 
 /// A failure that is named can be acted on; health is no case for any procedure; whatever is unsure needs a person.

@@ -127,6 +127,11 @@ fn a_healthy_connector_is_no_case_and_a_lost_identity_is_named_with_its_procedur
 #[test]
 fn an_original_that_was_kept_is_storage_that_is_not_attached() {
     let sandbox = Sandbox::up();
+    let words = ["baseline", "record", "--target", "edge-1", "--reason", "it is well", "--yes"];
+    assert_eq!(code(&sandbox.recover(&words)), 0);
+    let (line, text) = diagnosed(&sandbox, &[]);
+    assert!(text.contains("it is the recorded storage"), "{text}");
+    is(&line, Value::Null, "certain", 8);
     sandbox.lose(true);
     let (line, text) = diagnosed(&sandbox, &[]);
     is(&line, json!("C10"), "certain", 0);

@@ -5,7 +5,7 @@ use std::io;
 use recover_steps::Searched;
 use recover_steps::examined::{Attachment, Lasting, Look, Sameness, StorageKind, StorageSeen};
 
-use super::directory::Directory;
+use super::directory::{Directory, file_id};
 use super::durability::{Judged, block_device, is_anonymous_volume, judge, mount_of};
 use crate::files;
 
@@ -24,7 +24,7 @@ impl Directory {
             attachment,
             lasting: Lasting::Undecided,
             on,
-            original: Sameness::Untold,
+            original: self.sameness(None, ""),
             elsewhere: self.elsewhere(serial),
         };
         let folder = match files::open_dir(path) {
@@ -47,10 +47,23 @@ impl Directory {
             Judged::Undecided => Lasting::Undecided,
         };
         let kind = kind(&format!("{}|{from}", mount.root));
-        // What was recorded of it is only its path: that it is this path says nothing of what stands there.
-        let original = Sameness::Untold;
+        let file = rustix::fs::fstat(&folder).ok().map(|stat| file_id(&stat));
+        let original = self.sameness(file.as_deref(), &on);
         let elsewhere = self.elsewhere(serial);
         Look::seen(from, StorageSeen { kind, attachment: Attachment::Attached, lasting, on, original, elsewhere })
+    }
+
+    /// Whether it is what a person recorded while all was well. A directory that was made anew at the recorded path is neither.
+    fn sameness(&self, file: Option<&str>, on: &str) -> Sameness {
+        let Some(recorded) = &self.recorded else { return Sameness::Untold };
+        let moved = file.is_some() && recorded.on.as_deref().is_some_and(|recorded| recorded != on);
+        if recorded.path != self.config.path || moved {
+            Sameness::Other
+        } else if file.is_some() && recorded.file.as_deref() == file {
+            Sameness::Same
+        } else {
+            Sameness::Untold
+        }
     }
 
     /// Where else the identity is, among the places that the configuration names.
@@ -100,6 +113,32 @@ mod tests {
         assert_eq!(std::fs::metadata(at("data")).unwrap().modified().unwrap(), before);
         assert_eq!(std::fs::read_dir(at("data")).unwrap().count(), 0);
         assert_eq!(directory.place(), at("data/i").display().to_string());
+    }
+
+    #[test]
+    fn what_was_recorded_tells_the_same_directory_from_another_and_from_one_made_anew() {
+        let dir = crate::fake::on_disk();
+        let at = |name: &str| dir.path().join(name);
+        let of = |name: &str| {
+            Directory::new(DirectoryConfig { path: at(name), originals: Vec::new(), identity: "i".into() })
+        };
+        std::fs::create_dir(at("data")).unwrap();
+        let mut facts = crate::Facts::new();
+        of("data").facts(&mut facts).unwrap();
+        facts.extend(["serial", "fingerprint"].map(|name| (format!("identity.{name}"), "s1".to_owned())));
+        let original = |name: &str, facts: &crate::Facts| {
+            let mut directory = of(name);
+            directory.recorded(facts);
+            directory.seen(None).value().unwrap().original
+        };
+        assert_eq!(of("data").seen(None).value().unwrap().original, Sameness::Untold, "nothing was recorded");
+        assert_eq!(original("data", &facts), Sameness::Same);
+        assert_eq!(original("missing", &facts), Sameness::Other);
+        std::fs::rename(at("data"), at("aside")).unwrap();
+        std::fs::create_dir(at("data")).unwrap();
+        assert_eq!(original("data", &facts), Sameness::Untold);
+        facts.insert("storage.on".into(), "ext4 on /dev/other".into());
+        assert_eq!(original("data", &facts), Sameness::Other, "another disk is mounted there");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::alerts;
 use super::class::Class::{self, C1, C2, C6, C7, C8, C9, C10, C11, C12, C13, C14};
 use super::fragments::{Hit, Told};
 use super::never_paired::never_paired;
-use super::signals::{SPIKE, misplaced};
+use super::signals::{RESTARTS_MANY, SPIKE, misplaced};
 use super::weigh::{Finding, Sureness};
 
 /// A branch's word, before what speaks against it is counted.
@@ -103,8 +103,10 @@ pub(super) fn judge(seen: &Observations, told: &Told) -> Verdict {
 fn looping(seen: &Observations, told: &Told, worth: Worth) -> Option<Verdict> {
     let mut cause = if worth == Worth::Usable { vec![C10] } else { lost_ways(seen) };
     cause.push(C6);
-    if matches!(seen.workload.value(), Some(WorkloadSeen::Restarting { .. })) {
-        return Some(Verdict::of(C13, Sureness::Certain, &cause, "whoever runs it says that it ends again and again"));
+    if let Some(WorkloadSeen::Restarting { restarts }) = seen.workload.value() {
+        // Once or twice may be an accident.
+        let sure = if *restarts >= RESTARTS_MANY { Sureness::Certain } else { Sureness::Likely };
+        return Some(Verdict::of(C13, sure, &cause, "whoever runs it says that it ends and is started again"));
     }
     let said = alerted(seen, C13) || told.has(Hit::CrashLoop);
     match seen.workload.value() {

@@ -222,6 +222,8 @@ fn c13_restarting_again_and_again_is_a_crash_loop_whatever_its_cause() {
     seen.workload = Look::seen("workload", WorkloadSeen::Restarting { restarts: 12 });
     let diagnosis = is(&seen, Class::C13, Sureness::Certain, CRASH_LOOP);
     assert!(diagnosis.possible.contains(&Class::C12), "{diagnosis:#?}");
+    seen.workload = Look::seen("workload", WorkloadSeen::Restarting { restarts: 1 });
+    is(&seen, Class::C13, Sureness::Likely, CRASH_LOOP);
     let mut seen = alerted(intact(), "SandboxConnectorCrashLoopHigh");
     seen.workload = Look::not_read("workload", "no kubeconfig");
     is(&seen, Class::C13, Sureness::Likely, CRASH_LOOP);

@@ -60,6 +60,7 @@ impl Workload {
     pub(crate) async fn seen(&self) -> Look<WorkloadSeen> {
         match self {
             Self::Process(process) => process.seen(),
+            Self::Systemd(unit) => unit.seen().await,
         }
     }
 
@@ -67,6 +68,7 @@ impl Workload {
     pub(crate) fn log_place(&self) -> String {
         match self {
             Self::Process(process) => process.log_place(),
+            Self::Systemd(unit) => unit.log_place(),
         }
     }
 

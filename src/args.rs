@@ -96,6 +96,36 @@ pub(crate) struct StartArgs {
     pub(crate) dry_run: bool,
 }
 
+/// What is to be diagnosed, and what is known besides.
+#[derive(Clone, Debug, Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Reads the authority's status, tokens and audit, the identity and its storage, the workload, its log, and how far the
+control plane can be reached. Nothing is written, started, stopped or posted.
+
+    recover diagnose --target edge-1
+    recover diagnose --target edge-1 --alert ControlPlaneTunnelHeartbeatTimeoutsHigh --since 30m
+    docker logs vaultpam-connector 2>&1 | recover diagnose --target edge-1 --log -
+
+Exit codes: 0 a failure class is named, certain or likely; 4 unsure, a person decides; 8 healthy.
+docs/diagnose.md says what each class and each degree of certainty means."
+)]
+pub(crate) struct DiagnoseArgs {
+    /// The target, as the configuration names it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
+    /// A log to read instead of the workload's own; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// An alert that is active; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) alert: Vec<String>,
+    /// Look at log and audit only since then: a time, or how long ago (for example 30m)
+    #[arg(long, value_name = "T")]
+    pub(crate) since: Option<String>,
+}
+
 /// One run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArg {
@@ -120,6 +150,8 @@ pub(crate) struct ReasonArgs {
 pub(crate) enum Command {
     /// Show what a run would do: what is observed now, what is predicted, where the point of no return lies
     Plan(StartArgs),
+    /// Name the failure class of a connector from what can be read; changes nothing
+    Diagnose(DiagnoseArgs),
     /// Go on with interrupted runs
     Resume {
         /// The run; without it, the one that is open

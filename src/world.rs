@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use recover_adapters::config::ConnectorConfig;
-use recover_adapters::{Connector, Facts, Holder, SeenFacts};
+use recover_adapters::{Connector, Examination, Facts, Holder, SeenFacts};
 use recover_engine::{Act, FenceRaised, Performed, Probed, RunId, World};
+use recover_steps::examined::Observations;
 
 use crate::fault::{Code, Fault};
 
@@ -73,6 +74,11 @@ impl TargetWorld {
     /// What a person wrote, without the secrets that are used here.
     pub(crate) fn without_secrets(&self, run: Option<RunId>, text: &str) -> String {
         self.connector.without_secrets(run, text)
+    }
+
+    /// Reads everything that tells what is wrong here. Changes nothing.
+    pub(crate) async fn examine(&self, given: &Examination) -> Observations {
+        self.connector.examine(given).await
     }
 }
 

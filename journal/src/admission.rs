@@ -106,7 +106,7 @@ impl<R: AsRef<[Entry]>> Waiting<R> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use recover_engine::Kind;
 

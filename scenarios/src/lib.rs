@@ -1,5 +1,6 @@
 //! The procedures: one file or folder each, and the list below.
 
+pub mod diagnosis;
 pub mod identity_loss;
 pub mod names;
 pub mod reconnect_failure;

@@ -2,6 +2,7 @@
 
 mod act;
 mod baseline;
+mod diagnose;
 mod journal;
 mod plan;
 mod procedure;
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
     }
     match command {
         Command::Plan(start) => plan::plan(global, &start, printer),
+        Command::Diagnose(words) => diagnose::diagnose(global, &words, printer),
         Command::Resume { run, all } => act::resume(global, run.as_deref(), all, printer),
         Command::Approve(answer) => act::answer(global, answer, false, printer),
         Command::Deny(answer) => act::answer(global, answer, true, printer),

@@ -3,6 +3,7 @@
 //! How it is done is in `steps/adapters`. A step's data is journaled, so nothing in here holds a secret.
 
 mod evidence;
+pub mod examined;
 mod observe;
 mod reach;
 mod storage;

@@ -5,6 +5,7 @@ use crate::{Case, World, handled, refused};
 /// Every verb with the least that it takes.
 const VERBS: &[&[&str]] = &[
     &["plan"],
+    &["diagnose"],
     &["resume"],
     &["approve", "run_0", "--reason", "r"],
     &["deny", "run_0", "--reason", "r"],

@@ -169,6 +169,7 @@ impl<'a> Site<'a> {
             report.problem(format!("{what}: exit {exit:?}"));
         }
         self.watch(self.spawn(self.command(&[&["plan"], &GO[..4]].concat())), None, report);
+        self.watch(self.spawn(self.command(&[&["diagnose"], &GO[2..4]].concat())), None, report);
         self.over(&what, report);
         self.mend(report);
     }

@@ -15,12 +15,12 @@ use crate::{code, result, stderr};
 const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1", "--output", "json"];
 
 /// TLS in front of a plain server, with a certificate of this CA for this name.
-struct Front {
-    base: String,
-    requests: Arc<AtomicUsize>,
+pub struct Front {
+    pub base: String,
+    pub requests: Arc<AtomicUsize>,
 }
 
-fn front(upstream: &str, ca: &Ca, name: &str, years: Years) -> Front {
+pub fn front(upstream: &str, ca: &Ca, name: &str, years: Years) -> Front {
     let config = server(Some(ca), name, years, false);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
@@ -47,7 +47,7 @@ fn relay(stream: TcpStream, config: Arc<ServerConfig>, upstream: &str, requests:
     tls.flush().ok()
 }
 
-fn configure(sandbox: &Sandbox, original: &str, base: &str, ca: Option<&Path>) {
+pub fn configure(sandbox: &Sandbox, original: &str, base: &str, ca: Option<&Path>) {
     let (before, rest) = original.split_once("base = \"").unwrap();
     let (_, after) = rest.split_once('"').unwrap();
     let ca = ca.map(|path| format!(", ca = {path:?}")).unwrap_or_default();

@@ -380,8 +380,8 @@ fn observe(state: &State) -> Observed {
 fn mint(state: &mut State, act: &Act, now: i64, hit: Option<Fault>) -> Performed {
     let recover_steps::Mint { ttl_s } = body(&act.doing.body);
     let (label, expires_at) = (label(act), now + i64::from(ttl_s) * 1000);
-    if state.site.target.serial.is_some() && state.site.target.serial.as_deref() == act.epoch.as_deref() {
-        return Performed::Refused(Reason::new("storage", "the identity is back"));
+    if state.site.target.serial.is_some() {
+        return Performed::Refused(Reason::new("storage", "an identity is there"));
     }
     if let Some(Fault::Late(calls)) = hit {
         state.flight.push((calls + 1, Flight::Mint { label, expires_at }));

@@ -17,6 +17,10 @@ pub type Facts = BTreeMap<String, String>;
 
 /// The name of the fact that says where the storage is.
 pub(crate) const STORAGE_PATH: &str = "storage.path";
+/// The name of the fact that says which directory that is, whatever its name.
+pub(crate) const STORAGE_FILE: &str = "storage.file";
+/// The name of the fact that says what file system it is on.
+pub(crate) const STORAGE_ON: &str = "storage.on";
 /// The name of the fact that says which identity there is.
 pub(crate) const IDENTITY_SERIAL: &str = "identity.serial";
 /// The name of the fact that says how that identity is told from another.

@@ -6,6 +6,7 @@ mod act;
 mod authority;
 pub mod config;
 mod connector;
+mod examine;
 mod facts;
 #[cfg(test)]
 mod fake;
@@ -25,8 +26,10 @@ mod workload;
 pub use authority::{BadOrigin, BadReference, CredentialRef, Origin};
 pub use config::ConnectorConfig;
 pub use connector::{Connector, Unusable};
+pub use examine::Examination;
 pub use facts::{Facts, Seen as SeenFacts};
 pub use mark::{Claim, Holder};
 pub use secrets::SecretsDir;
 pub use span::{BadSpan, Span};
+pub use time::parse as time_of;
 pub use trouble::code;

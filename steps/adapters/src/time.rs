@@ -3,7 +3,8 @@
 use recover_engine::Millis;
 
 /// The time in an RFC 3339 text with any offset; `None` if it is none.
-pub(crate) fn parse(text: &str) -> Option<Millis> {
+#[must_use]
+pub fn parse(text: &str) -> Option<Millis> {
     let digits = |from: usize, to: usize| -> Option<i64> {
         let part = text.get(from..to)?;
         if part.bytes().all(|b| b.is_ascii_digit()) { part.parse().ok() } else { None }

@@ -168,7 +168,7 @@ fn serial(looked: &Looked) -> Option<&str> {
 }
 
 /// Where both sides name a fingerprint, it must be the same one.
-fn agree(status: &Status, identity: &Identity) -> Option<String> {
+pub(crate) fn agree(status: &Status, identity: &Identity) -> Option<String> {
     let issued = status.identity.as_ref().and_then(|i| i.fingerprint.as_deref());
     match (issued, identity.own_fingerprint.as_deref()) {
         (Some(issued), Some(own)) if issued != own => {

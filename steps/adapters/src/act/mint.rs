@@ -45,15 +45,20 @@ impl Connector {
         }
     }
 
-    /// The lost identity may come back without us: a connector that kept the key of an earlier pairing fetches what was issued
-    /// to it as soon as it starts, also where we started it for another attempt.
+    /// An identity may come without us: a connector that kept the key of an earlier pairing fetches what was issued to it as
+    /// soon as it starts, also where we started it for another attempt. And where somebody said of a pairing that it came to
+    /// nothing, it may have come to this one.
     async fn still_lost(&self, act: &Act) -> Result<(), Trouble> {
         match self.storage.identity().await {
             Looked::There(found) if Some(found.serial.as_str()) == act.epoch.as_deref() => Err(Trouble::refused(
                 code::STORAGE,
                 format!("identity {} is back; nothing is minted in its place", found.serial),
             )),
-            Looked::There(_) | Looked::Absent | Looked::Unreadable(_) => Ok(()),
+            Looked::There(found) => Err(Trouble::refused(
+                code::STORAGE,
+                format!("identity {} is on the storage; nothing is minted beside it", found.serial),
+            )),
+            Looked::Absent | Looked::Unreadable(_) => Ok(()),
         }
     }
 

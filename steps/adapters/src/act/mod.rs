@@ -9,5 +9,7 @@ mod pair;
 mod reach;
 mod revoke;
 
+pub(crate) use look::agree;
+
 #[cfg(feature = "testing")]
 pub(crate) use pair::Fate;

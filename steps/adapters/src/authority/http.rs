@@ -1,15 +1,18 @@
 //! The authority's requests, one method each. What it has no method for cannot be asked of it.
 
+use recover_engine::Millis;
 use recover_steps::Stage;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::failure::Failure;
 use super::model::{Audit, AuditEvent, Fresh, Revoked, Secret, Status, Token, Tokens};
+use super::origin::Origin;
 use super::transport::{Answer, Call, Transport};
 use crate::config::HttpConfig;
 use crate::facts::{Facts, digest_of};
 use crate::known::Known;
+use crate::time;
 
 const PAGES_MOST: usize = 100;
 
@@ -48,7 +51,30 @@ impl Http {
 
     /// Whether it answers at all, without a credential.
     pub(crate) async fn health(&self) -> Result<(), Failure> {
-        Self::healthy(&self.transport.send(Call::get("/healthz".into(), Vec::new())).await?)
+        self.health_and_time().await.map(|_| ())
+    }
+
+    /// Whether it answers that it is well, and what time it says it is.
+    pub(crate) async fn health_and_time(&self) -> Result<Option<Millis>, Failure> {
+        #[derive(serde::Deserialize)]
+        struct Clock {
+            #[serde(default)]
+            time: Option<String>,
+        }
+        let answer = self.transport.send(Call::get("/healthz".into(), Vec::new())).await?;
+        Self::healthy(&answer)?;
+        // A clock that cannot be read is none; it says nothing of health.
+        Ok(parse::<Clock>(&answer, 200).ok().and_then(|clock| clock.time).and_then(|text| time::parse(&text)))
+    }
+
+    /// The origin that it is asked at.
+    pub(crate) const fn origin(&self) -> &Origin {
+        self.transport.origin()
+    }
+
+    /// The connector's id there.
+    pub(crate) fn agent(&self) -> &str {
+        self.transport.agent()
     }
 
     /// Where the way to it ends that this failure ended: only asked where one did.

@@ -14,7 +14,7 @@ mod transport;
 pub use credential::{BadReference, CredentialRef};
 pub(crate) use failure::Failure;
 pub(crate) use http::Http;
-pub(crate) use model::{Status, Token, TokenState};
+pub(crate) use model::{AuditEvent, Status, Token, TokenState};
 pub use origin::{BadOrigin, Origin};
 #[cfg(feature = "testing")]
 pub use replies::{Asked, Read, Replies, Reply};

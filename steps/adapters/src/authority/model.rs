@@ -152,6 +152,23 @@ pub(crate) struct AuditEvent {
     detail: Option<String>,
 }
 
+impl AuditEvent {
+    /// When it happened, if that can be read.
+    pub(crate) fn at(&self) -> Option<Millis> {
+        time::parse(&self.at)
+    }
+
+    /// What happened.
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// What is said of it.
+    pub(crate) fn detail(&self) -> &str {
+        self.detail.as_deref().unwrap_or_default()
+    }
+}
+
 /// The answer to a revocation.
 #[derive(Deserialize)]
 pub(super) struct Revoked {

@@ -63,6 +63,20 @@ impl Origin {
         url.origin() == self.0.origin() && url.username().is_empty() && url.password().is_none()
     }
 
+    /// Where a connection to it would go, as its requests may: a literal address is its own.
+    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let host = self.0.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = self.0.port_or_known_default().unwrap_or(443);
+        let found: Vec<_> = tokio::net::lookup_host((host, port)).await.map_err(|e| e.to_string())?.collect();
+        let found = self.resolver().admit(host, found)?;
+        if found.is_empty() { Err(format!("{host} has no address")) } else { Ok(found) }
+    }
+
+    /// Whether it is spoken with in plain text.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.scheme() == "http"
+    }
+
     /// Resolves names as this origin's requests may use them.
     pub(crate) fn resolver(&self) -> Resolver {
         Resolver { only_loopback: self.0.scheme() == "http" }

@@ -95,6 +95,10 @@ impl Transport {
         &self.agent
     }
 
+    pub(super) const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// The secrets that were seen, the credential among them as it is now.
     pub(super) fn known(&self) -> &Known {
         if let Ok(credential) = self.credential.read() {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::identity::{self, Looked};
 use crate::config::DirectoryConfig;
-use crate::facts::{Facts, IDENTITY_FINGERPRINT, IDENTITY_SERIAL, STORAGE_PATH};
+use crate::facts::{Facts, IDENTITY_FINGERPRINT, IDENTITY_SERIAL, STORAGE_FILE, STORAGE_ON, STORAGE_PATH};
 use crate::files;
 use crate::trouble::{Trouble, code};
 
@@ -22,15 +22,18 @@ const MOST_IN_A_PLACE: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(super) config: DirectoryConfig,
-    recorded: Option<Recorded>,
+    pub(super) recorded: Option<Recorded>,
 }
 
 /// What a baseline says of it.
 #[derive(Debug)]
-struct Recorded {
-    path: PathBuf,
+pub(super) struct Recorded {
+    pub(super) path: PathBuf,
     serial: String,
     fingerprint: String,
+    /// The directory itself, and what it was on.
+    pub(super) file: Option<String>,
+    pub(super) on: Option<String>,
 }
 
 impl Directory {
@@ -48,8 +51,8 @@ impl Directory {
         let mut note = |name: &str, value: String| facts.insert(name.to_owned(), value);
         note("storage.kind", "directory".into());
         note(STORAGE_PATH, path.to_str().ok_or("the storage's path is not text")?.to_owned());
-        note("storage.file", file_id(&stat));
-        note("storage.on", on);
+        note(STORAGE_FILE, file_id(&stat));
+        note(STORAGE_ON, on);
         note("storage.owner", format!("{}:{}", stat.st_uid, stat.st_gid));
         note("storage.mode", format!("{:04o}", stat.st_mode & 0o7777));
         Ok(())
@@ -63,6 +66,8 @@ impl Directory {
                 path: fact(STORAGE_PATH)?.into(),
                 serial: fact(IDENTITY_SERIAL)?,
                 fingerprint: fact(IDENTITY_FINGERPRINT)?,
+                file: fact(STORAGE_FILE),
+                on: fact(STORAGE_ON),
             })
         })();
     }

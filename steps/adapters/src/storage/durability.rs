@@ -13,19 +13,19 @@ use crate::trouble::Trouble;
 
 /// One line of `/proc/self/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Mount {
+pub(super) struct Mount {
     id: u64,
     /// `major:minor`.
     device: String,
     /// Which part of the file system is mounted.
-    root: String,
+    pub(super) root: String,
     kind: String,
     source: String,
     read_only: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Judged {
+pub(super) enum Judged {
     Durable,
     Refuted,
     Undecided,
@@ -113,7 +113,7 @@ fn durability(judged: Judged, on: String) -> Durability {
 }
 
 /// The mount that an open directory is on, and what to call it.
-fn mount_of(folder: &OwnedFd, path: &Path) -> Result<(Mount, String), Trouble> {
+pub(super) fn mount_of(folder: &OwnedFd, path: &Path) -> Result<(Mount, String), Trouble> {
     let table = std::fs::read_to_string("/proc/self/mountinfo")
         .map_err(|e| Trouble::retry(format!("the mount table cannot be read: {e}")))?;
     let statx = rustix::fs::statx(folder, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(|e| refused(path, e))?;
@@ -152,11 +152,11 @@ fn mounts(table: &str) -> impl Iterator<Item = Mount> + '_ {
 }
 
 /// The kernel's name of a block device, from its numbers.
-fn block_device(numbers: &str) -> Option<PathBuf> {
+pub(super) fn block_device(numbers: &str) -> Option<PathBuf> {
     std::fs::read_link(Path::new("/sys/dev/block").join(numbers)).ok()
 }
 
-fn judge(mount: &Mount, path: &Path, block_device: &dyn Fn(&str) -> Option<PathBuf>) -> Judged {
+pub(super) fn judge(mount: &Mount, path: &Path, block_device: &dyn Fn(&str) -> Option<PathBuf>) -> Judged {
     let place = format!("{}|{}", mount.root, path.display());
     if place.contains("kubernetes.io~empty-dir") || is_anonymous_volume(&place) {
         return Judged::Refuted;
@@ -186,7 +186,7 @@ fn judge(mount: &Mount, path: &Path, block_device: &dyn Fn(&str) -> Option<PathB
 }
 
 /// Docker names a volume that nobody named by 64 hexadecimal digits; it goes with its container.
-fn is_anonymous_volume(place: &str) -> bool {
+pub(super) fn is_anonymous_volume(place: &str) -> bool {
     place.split("/volumes/").skip(1).any(|rest| {
         let name = rest.split(['/', '|']).next().unwrap_or_default();
         name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())

@@ -3,13 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use recover_engine::Digest;
+use recover_engine::{Digest, Millis};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::files;
+use crate::{files, time};
 
 const LONGEST: usize = 256 * 1024;
 
@@ -19,6 +19,8 @@ pub(crate) struct Identity {
     pub(crate) serial: String,
     /// What the file itself says, if it does.
     pub(crate) own_fingerprint: Option<String>,
+    /// When its time is over, if the file says so.
+    pub(crate) not_after: Option<Millis>,
     certificate: Option<Digest>,
 }
 
@@ -40,6 +42,9 @@ struct Public {
     fingerprint: Option<String>,
     #[serde(default)]
     certificate: Option<String>,
+    /// Of any shape: a time that is not one is no reason to call the identity unreadable.
+    #[serde(default)]
+    not_after: serde_json::Value,
 }
 
 impl Identity {
@@ -91,7 +96,8 @@ fn parse(bytes: &[u8]) -> Result<Identity, &'static str> {
         return Err("its serial or fingerprint is not one word of printable characters");
     }
     let certificate = public.certificate.map(|c| Digest::of(c.as_bytes()));
-    Ok(Identity { serial: public.serial, own_fingerprint: public.fingerprint, certificate })
+    let not_after = public.not_after.as_str().and_then(time::parse);
+    Ok(Identity { serial: public.serial, own_fingerprint: public.fingerprint, not_after, certificate })
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ mod directory;
 mod durability;
 mod identity;
 mod moves;
+mod seen;
 
+use recover_steps::examined::{Look, StorageSeen};
 use recover_steps::{Durability, Original, Searched};
 
 use crate::config::StorageConfig;
@@ -46,6 +48,20 @@ impl Storage {
     pub(crate) async fn identity(&self) -> Looked {
         match self {
             Self::Directory(directory) => directory.identity(),
+        }
+    }
+
+    /// What it is and whether it is the right one, for the identity of this serial. Nothing is tried out.
+    pub(crate) async fn seen(&self, serial: Option<&str>) -> Look<StorageSeen> {
+        match self {
+            Self::Directory(directory) => directory.seen(serial),
+        }
+    }
+
+    /// The file with the identity, in words.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Directory(directory) => directory.place(),
         }
     }
 

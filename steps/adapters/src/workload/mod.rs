@@ -10,6 +10,7 @@ mod table;
 use std::path::Path;
 
 use recover_steps::Instance;
+use recover_steps::examined::{Look, WorkloadSeen};
 
 use crate::config::{Timing, WorkloadConfig};
 use crate::facts::Facts;
@@ -52,6 +53,22 @@ impl Workload {
         match self {
             Self::Process(process) => process.token_file(),
             Self::Systemd(unit) => unit.token_file(),
+        }
+    }
+
+    /// What runs of it, and where that was read. Takes no lock and reaps nobody's process but our own.
+    pub(crate) async fn seen(&self) -> Look<WorkloadSeen> {
+        match self {
+            Self::Process(process) => process.seen(),
+            Self::Systemd(unit) => unit.seen().await,
+        }
+    }
+
+    /// Where its log is, in words.
+    pub(crate) fn log_place(&self) -> String {
+        match self {
+            Self::Process(process) => process.log_place(),
+            Self::Systemd(unit) => unit.log_place(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use recover_steps::Instance;
+use recover_steps::examined::{Look, WorkloadSeen};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -72,6 +73,28 @@ impl Process {
     /// The life that runs, if the pid file names one. Says nothing of processes that it does not name.
     pub(crate) fn running(&self) -> Result<Option<Instance>, Trouble> {
         Ok(self.recorded()?.filter(|(life, boot)| life.runs(boot)).map(|(life, _)| life.instance()))
+    }
+
+    /// What runs, by the pid file and by the process table.
+    pub(crate) fn seen(&self) -> Look<WorkloadSeen> {
+        let from = format!("{} and the process table", self.config.pidfile.display());
+        let seen = self.running().and_then(|running| match running {
+            Some(instance) => Ok(WorkloadSeen::Running { instance, restarts: None }),
+            None if table::is_hidden() => Err(Trouble::retry("other users' processes are hidden; run as root")),
+            // Somebody may have started it by hand.
+            None => Ok(self.strangers()?.first().map_or(WorkloadSeen::Stopped, |pid| WorkloadSeen::Running {
+                instance: Instance(format!("pid {pid}, which its pid file does not name")),
+                restarts: None,
+            })),
+        });
+        match seen {
+            Ok(seen) => Look::seen(from, seen),
+            Err(why) => Look::not_read(from, why.text()),
+        }
+    }
+
+    pub(crate) fn log_place(&self) -> String {
+        self.config.log.display().to_string()
     }
 
     /// What of the workload runs, in words; `None` if nothing does.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use recover_steps::Instance;
+use recover_steps::examined::{Look, WorkloadSeen};
 
 use super::LOG_TAIL;
 use super::lock::Lock;
@@ -52,6 +53,29 @@ impl Systemd {
     /// The life that runs; one that waits to be started again does not.
     pub(crate) async fn running(&self) -> Result<Option<Instance>, Trouble> {
         Ok(self.bus().await?.state().await?.life())
+    }
+
+    /// What the manager says of it. One that is down or is between two lives does not run.
+    pub(crate) async fn seen(&self) -> Look<WorkloadSeen> {
+        let from = format!("systemd's word on {}", self.config.unit);
+        let asked = async {
+            let bus = self.bus().await?;
+            let (state, restarts) = (bus.state().await?, bus.restarts().await?);
+            Ok::<_, Trouble>(match state.life() {
+                _ if state.sub.starts_with("auto-restart") => WorkloadSeen::Restarting { restarts },
+                Some(instance) => WorkloadSeen::Running { instance, restarts: Some(restarts) },
+                None => WorkloadSeen::Stopped,
+            })
+        };
+        match asked.await {
+            Ok(seen) => Look::seen(from, seen),
+            Err(why) => Look::not_read(from, why.text()),
+        }
+    }
+
+    pub(crate) fn log_place(&self) -> String {
+        let path = self.config.log.as_ref().map(|path| path.display().to_string());
+        path.unwrap_or_else(|| format!("the journal of {}", self.config.unit))
     }
 
     /// What of the unit runs or is about to, in words; `None` if nothing does.

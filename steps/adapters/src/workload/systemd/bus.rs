@@ -121,6 +121,12 @@ impl Bus {
         Ok(State { active: self.text("ActiveState").await?, sub: self.text("SubState").await?, invocation })
     }
 
+    /// How often the manager started it again by itself since somebody last started it.
+    pub(super) async fn restarts(&self) -> Result<u32, Trouble> {
+        let value = self.property("org.freedesktop.systemd1.Service", "NRestarts").await?;
+        u32::try_from(value).map_err(|e| self.failed("asked", &e))
+    }
+
     /// The files that its text comes from: the unit's own, and those that change it.
     pub(super) async fn texts(&self) -> Result<(String, Vec<String>), Trouble> {
         self.state().await?;

@@ -1,0 +1,251 @@
+//! One test for each row of the runbook's table, and for what two rows have in common.
+
+use recover_scenarios::diagnosis::{Class, Diagnosis, Finding, Sureness, diagnose};
+use recover_scenarios::names::{BOOTSTRAP_FAILURE, CRASH_LOOP, IDENTITY_LOSS, RECONNECT_FAILURE};
+use recover_steps::Instance;
+use recover_steps::examined::{
+    AgentStatus, AlertSeen, Attachment, Handshake, Health, IdentitySeen, Lasting, Look, Observations, Reach, Reached,
+    Sameness, Standing, StorageKind, StorageSeen, TokenFate, TokenSeen, WorkloadSeen,
+};
+
+/// A connector that paired, is offline, and has everything that it needs.
+fn intact() -> Observations {
+    Observations {
+        agent: "edge-1".into(),
+        standing: standing(AgentStatus::Offline, Some("s1")),
+        tokens: Look::seen("tokens", vec![TokenSeen { fate: TokenFate::Consumed, paired: true }]),
+        refusals: Look::seen("audit", 0),
+        identity: Look::seen("identity", IdentitySeen::Usable { serial: "s1".into() }),
+        storage: storage(StorageKind::Volume, |_| {}),
+        workload: Look::seen("workload", WorkloadSeen::Running { instance: Instance("1".into()), restarts: None }),
+        reach: Reach {
+            dns: Look::seen("dns", Reached::Yes("192.0.2.1".into())),
+            tcp: Look::seen("tcp", Reached::Yes("192.0.2.1:443".into())),
+            tls: Look::seen("tls", Handshake::Trusted),
+            health: Look::seen("health", Health::Well(None)),
+        },
+        log: Look::seen("log", Vec::new()),
+        alerts: Vec::new(),
+    }
+}
+
+/// One that never paired and has a token that would work.
+fn fresh() -> Observations {
+    let mut seen = intact();
+    seen.standing = standing(AgentStatus::NeverPaired, None);
+    seen.identity = Look::seen("identity", IdentitySeen::Absent);
+    seen.tokens = token(TokenFate::Live);
+    seen
+}
+
+/// One that paired and has nothing on its storage.
+fn lost(kind: StorageKind, change: impl FnOnce(&mut StorageSeen)) -> Observations {
+    let mut seen = intact();
+    seen.standing = standing(AgentStatus::NeedsRecovery, Some("s1"));
+    seen.identity = Look::seen("identity", IdentitySeen::Absent);
+    seen.storage = storage(kind, change);
+    seen
+}
+
+fn standing(status: AgentStatus, serial: Option<&str>) -> Look<Standing> {
+    let serial = serial.map(str::to_owned);
+    Look::seen(
+        "status",
+        Standing { status, paired_before: serial.is_some(), serial, last_seen: None, last_error: None },
+    )
+}
+
+fn token(fate: TokenFate) -> Look<Vec<TokenSeen>> {
+    Look::seen("tokens", vec![TokenSeen { fate, paired: false }])
+}
+
+fn storage(kind: StorageKind, change: impl FnOnce(&mut StorageSeen)) -> Look<StorageSeen> {
+    let mut seen = StorageSeen {
+        kind,
+        attachment: Attachment::Attached,
+        lasting: Lasting::Durable,
+        on: "ext4 on /dev/sda1".into(),
+        original: Sameness::Untold,
+        elsewhere: None,
+    };
+    change(&mut seen);
+    Look::seen("storage", seen)
+}
+
+fn log(lines: &[&str]) -> Look<Vec<String>> {
+    Look::seen("log", lines.iter().map(|line| (*line).to_owned()).collect())
+}
+
+fn alerted(mut seen: Observations, name: &str) -> Observations {
+    seen.alerts = vec![AlertSeen { name: name.into(), from: "--alert".into() }];
+    seen
+}
+
+#[track_caller]
+fn is(seen: &Observations, class: Class, sureness: Sureness, scenario: &str) -> Diagnosis {
+    let diagnosis = diagnose(seen);
+    assert_eq!(diagnosis.finding, Finding::Failure(class), "{diagnosis:#?}");
+    assert_eq!((diagnosis.sureness, diagnosis.scenario()), (sureness, Some(scenario)), "{diagnosis:#?}");
+    assert!(!diagnosis.supporting.is_empty(), "nothing speaks for it: {diagnosis:#?}");
+    assert!(sureness != Sureness::Certain || diagnosis.opposing.is_empty(), "certain in spite of: {diagnosis:#?}");
+    assert!(!class.would().is_empty() && !class.must_not().is_empty() && !class.by_hand().is_empty());
+    diagnosis
+}
+
+#[test]
+fn c1_identity_intact_and_not_running_is_started_once() {
+    let mut seen = intact();
+    seen.workload = Look::seen("workload", WorkloadSeen::Stopped);
+    is(&seen, Class::C1, Sureness::Certain, RECONNECT_FAILURE);
+    // Started with its identity gone it would only ask to be enrolled.
+    seen.standing = standing(AgentStatus::NeedsRecovery, Some("s1"));
+    seen.identity = Look::seen("identity", IdentitySeen::Absent);
+    is(&seen, Class::C12, Sureness::Certain, IDENTITY_LOSS);
+}
+
+#[test]
+fn c2_control_plane_unreachable_hides_what_is_behind_it() {
+    let mut seen = intact();
+    seen.standing = Look::not_read("status", "not asked");
+    seen.reach.tcp = Look::seen("tcp", Reached::No("connection refused".into()));
+    // It answered and cannot be connected to: one of the two is wrong.
+    is(&seen, Class::C2, Sureness::Unsure, RECONNECT_FAILURE);
+    seen.reach.health = Look::not_read("health", "not tried");
+    is(&seen, Class::C2, Sureness::Certain, RECONNECT_FAILURE);
+    seen.reach.dns = Look::seen("dns", Reached::No("no such host".into()));
+    is(&seen, Class::C2, Sureness::Certain, RECONNECT_FAILURE);
+    seen.identity = Look::seen("identity", IdentitySeen::Absent);
+    let two = is(&seen, Class::C2, Sureness::Likely, RECONNECT_FAILURE);
+    assert!(
+        two.possible.contains(&Class::C12) && two.besides.iter().any(|e| e.text.contains("no identity")),
+        "{two:#?}"
+    );
+}
+
+#[test]
+fn c3_never_paired_and_token_expired() {
+    let mut seen = fresh();
+    seen.tokens = token(TokenFate::Expired);
+    is(&seen, Class::C3, Sureness::Likely, BOOTSTRAP_FAILURE);
+    seen.log = log(&["enrolment failed: the token has expired"]);
+    is(&seen, Class::C3, Sureness::Certain, BOOTSTRAP_FAILURE);
+    seen.tokens = token(TokenFate::Live);
+    is(&seen, Class::C3, Sureness::Unsure, BOOTSTRAP_FAILURE);
+}
+
+#[test]
+fn c4_never_paired_and_token_revoked_asks_who_did_it() {
+    let mut seen = fresh();
+    seen.tokens = token(TokenFate::Revoked);
+    seen.log = log(&["401 enrolment token revoked"]);
+    is(&seen, Class::C4, Sureness::Certain, BOOTSTRAP_FAILURE);
+    assert!(Class::C4.would().contains("ask who") && Class::C4.must_not()[0].contains("mint before it is known who"));
+}
+
+#[test]
+fn c5_certificate_request_refused_burns_the_token() {
+    let mut seen = fresh();
+    seen.tokens = token(TokenFate::Consumed);
+    seen.log = log(&["CSR validation failed: name not allowed"]);
+    is(&seen, Class::C5, Sureness::Certain, BOOTSTRAP_FAILURE);
+    seen.log = log(&["CSR validation failed: name not allowed agent=edge-2"]);
+    is(&seen, Class::C5, Sureness::Likely, BOOTSTRAP_FAILURE);
+}
+
+#[test]
+fn c6_unknown_authority_is_told_by_the_handshake_or_by_the_log() {
+    let mut seen = fresh();
+    seen.log = log(&["x509: certificate signed by unknown authority"]);
+    is(&seen, Class::C6, Sureness::Likely, BOOTSTRAP_FAILURE);
+    let mut seen = intact();
+    seen.standing = Look::not_read("status", "not asked");
+    seen.reach.tls = Look::seen("tls", Handshake::UnknownIssuer("UnknownIssuer".into()));
+    seen.reach.health = Look::not_read("health", "not asked");
+    // It has an identity: nothing is bootstrapped.
+    is(&seen, Class::C6, Sureness::Certain, RECONNECT_FAILURE);
+}
+
+#[test]
+fn c7_identity_intact_and_not_online_is_reconnect_failure() {
+    let mut seen = intact();
+    let diagnosis = is(&seen, Class::C7, Sureness::Certain, RECONNECT_FAILURE);
+    assert!(diagnosis.possible.is_empty());
+    seen.standing = standing(AgentStatus::NeedsRecovery, Some("s1"));
+    let doubt = is(&seen, Class::C7, Sureness::Unsure, RECONNECT_FAILURE);
+    assert!(doubt.opposing.iter().any(|e| e.text.contains("needs recovery")), "{doubt:#?}");
+    assert!(Class::C7.must_not()[0].contains("enrol again while"));
+}
+
+#[test]
+fn c8_degraded_is_neither_restarted_nor_enrolled() {
+    let mut seen = intact();
+    seen.standing = standing(AgentStatus::Degraded, Some("s1"));
+    is(&seen, Class::C8, Sureness::Certain, RECONNECT_FAILURE);
+    assert!(Class::C8.must_not().iter().any(|must_not| must_not.contains("restart")));
+}
+
+#[test]
+fn c9_another_volume_is_reattached_before_anything_is_minted() {
+    is(&lost(StorageKind::Volume, |s| s.original = Sameness::Other), Class::C9, Sureness::Certain, IDENTITY_LOSS);
+    is(&lost(StorageKind::Volume, |s| s.attachment = Attachment::Missing), Class::C9, Sureness::Certain, IDENTITY_LOSS);
+    is(&lost(StorageKind::Anonymous, |s| s.lasting = Lasting::Refuted), Class::C9, Sureness::Likely, IDENTITY_LOSS);
+}
+
+#[test]
+fn c10_wrong_path_or_permission_is_told_where_the_identity_is_found() {
+    let elsewhere = |s: &mut StorageSeen| s.elsewhere = Some("/var/lib/old".into());
+    let found = is(&lost(StorageKind::Directory, elsewhere), Class::C10, Sureness::Certain, IDENTITY_LOSS);
+    assert!(found.why.contains("/var/lib/old"));
+    let mut seen = lost(StorageKind::Directory, |s| s.attachment = Attachment::Denied);
+    seen.identity = Look::seen("identity", IdentitySeen::Denied { why: "Permission denied".into() });
+    is(&seen, Class::C10, Sureness::Certain, IDENTITY_LOSS);
+}
+
+#[test]
+fn c11_empty_dir_or_another_claim() {
+    is(&lost(StorageKind::EmptyDir, |s| s.lasting = Lasting::Refuted), Class::C11, Sureness::Likely, IDENTITY_LOSS);
+    is(&lost(StorageKind::Claim, |s| s.original = Sameness::Other), Class::C11, Sureness::Certain, IDENTITY_LOSS);
+}
+
+#[test]
+fn c12_paired_before_and_nothing_on_its_storage_is_identity_loss() {
+    let mut seen = lost(StorageKind::Volume, |s| s.original = Sameness::Same);
+    is(&seen, Class::C12, Sureness::Certain, IDENTITY_LOSS);
+    seen.identity = Look::not_read("identity", "i/o error");
+    is(&seen, Class::C12, Sureness::Unsure, IDENTITY_LOSS);
+}
+
+#[test]
+fn c13_restarting_again_and_again_is_a_crash_loop_whatever_its_cause() {
+    let mut seen = lost(StorageKind::Claim, |_| {});
+    seen.workload = Look::seen("workload", WorkloadSeen::Restarting { restarts: 12 });
+    let diagnosis = is(&seen, Class::C13, Sureness::Certain, CRASH_LOOP);
+    assert!(diagnosis.possible.contains(&Class::C12), "{diagnosis:#?}");
+    seen.workload = Look::seen("workload", WorkloadSeen::Restarting { restarts: 1 });
+    is(&seen, Class::C13, Sureness::Likely, CRASH_LOOP);
+    let mut seen = alerted(intact(), "SandboxConnectorCrashLoopHigh");
+    seen.workload = Look::not_read("workload", "no kubeconfig");
+    is(&seen, Class::C13, Sureness::Likely, CRASH_LOOP);
+}
+
+#[test]
+fn c14_fallback_alert_is_presumed_identity_loss_until_a_usable_identity_disproves_it() {
+    let name = "ControlPlaneConnectorBootstrapFallbackSuspectedHigh";
+    let mut seen = alerted(intact(), name);
+    is(&seen, Class::C7, Sureness::Certain, RECONNECT_FAILURE);
+    seen.identity = Look::not_read("identity", "not entered");
+    is(&seen, Class::C14, Sureness::Unsure, IDENTITY_LOSS);
+    is(&alerted(lost(StorageKind::Volume, |_| {}), name), Class::C12, Sureness::Certain, IDENTITY_LOSS);
+}
+
+#[test]
+fn the_names_of_the_procedures_are_those_of_this_build_where_it_has_them() {
+    assert!(recover_scenarios::find(IDENTITY_LOSS).is_some());
+    for class in Class::ALL {
+        for paired in [false, true] {
+            let name = class.scenario(paired);
+            assert!([IDENTITY_LOSS, RECONNECT_FAILURE, BOOTSTRAP_FAILURE, CRASH_LOOP].contains(&name), "{name}");
+        }
+        assert_eq!(class.as_str().parse(), Ok(class));
+    }
+}

@@ -102,7 +102,12 @@ impl Effect for Mint {
     }
     fn endings(&self) -> Vec<Outcome<Minted>> {
         let token = Token { accessor: "a1".into(), label: "l1".into(), expires_at: Millis(i64::MAX) };
-        vec![Outcome::Happened(Minted::Minted { token }), refused(refusal::DUPLICATED), refused("authority")]
+        vec![
+            Outcome::Happened(Minted::Minted { token }),
+            refused(refusal::DUPLICATED),
+            refused(refusal::IDENTITY),
+            refused("authority"),
+        ]
     }
 }
 
@@ -145,6 +150,8 @@ pub mod refusal {
     pub const BURNT: &str = "burnt";
     /// The authority made more than one token of one mint; all of them are revoked and their label is closed.
     pub const DUPLICATED: &str = "duplicated";
+    /// An identity is on the storage, so none is needed.
+    pub const IDENTITY: &str = "identity-there";
 }
 
 impl Effect for Pair {

@@ -75,7 +75,7 @@ fn every_step_names_what_it_acts_on_how_it_can_end_and_how_long_it_takes() {
         "put-back (30000 ms): done !storage: put the directory that was set aside back",
         "revoke-stale (20000 ms): revoked !authority: revoke the stale enrollment token, if one still works",
         "revoke-orphan (20000 ms): revoked !authority: revoke token acc-7 and remove its secret",
-        "mint (20000 ms): minted !duplicated !authority: mint one single-use enrollment token that works for 600 s",
+        "mint (20000 ms): minted !duplicated !identity-there !authority: mint one single-use enrollment token that works for 600 s",
         "pair (7000 ms, before 5000): paired paired !burnt !absent !workload: \
          pair once: hand token acc-7 over and start the workload",
         "withdraw (10000 ms): withdrawn !storage: withdraw token acc-7",

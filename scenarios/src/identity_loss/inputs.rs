@@ -178,6 +178,7 @@ impl IdentityLoss {
             (S::Minting(s), Refused(r)) if [Reason::ABSENT, refusal::DUPLICATED].contains(&r.code.as_str()) => {
                 s.absent().into()
             }
+            (S::Minting(s), Refused(r)) if r.code == refusal::IDENTITY => s.not_needed(said("no token was minted", r)),
             (S::Minting(s), Refused(r)) => s.give_up(said("no token could be minted", r)),
             (S::ProvingBeforePair(s), Happened(Event::ProveStopped(proven))) => match proven {
                 Proven::Stopped => s.stopped().into(),

@@ -13,9 +13,16 @@ const fn hit(step: &'static str, fault: Fault) -> Hit {
     Hit { step, fault, skip: 0, times: 1 }
 }
 
+/// A lost identity, and an outside that does not look before it mints: only the machine stands against a second pairing.
+fn blind(plan: &Rc<Plan>, hits: &[Hit]) -> Sim {
+    let mut sim = Sim::new(plan, false, hits);
+    sim.state.blind = true;
+    sim
+}
+
 /// The most pairings that any crash, or none, leads to.
 fn most_pairings(plan: &Rc<Plan>, hits: &[Hit]) -> u32 {
-    let start = Sim::new(plan, false, hits);
+    let start = blind(plan, hits);
     let mut most = 0;
     for fuse in 0.. {
         let mut sim = start.clone();
@@ -55,7 +62,7 @@ fn absence_that_is_believed_without_a_fence_should_find_two_pairings() {
 
 /// The first run is killed once its pairing is applied and before that is journaled; a person abandons it and starts another.
 fn second_run(plan: &Rc<Plan>) -> (u32, Verdict) {
-    let start = Sim::new(plan, false, &[]);
+    let start = blind(plan, &[]);
     let mut first = (0..)
         .map(|fuse| {
             let mut sim = start.clone();

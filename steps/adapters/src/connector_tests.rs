@@ -211,12 +211,12 @@ async fn nothing_is_minted_where_an_identity_is() {
     let identity = bench.disk.path().join("data/identity.json");
     std::fs::write(&identity, r#"{"serial":"s1"}"#).unwrap();
     let refused = bench.perform(Mint { ttl_s: 600 }).await;
-    assert!(matches!(&refused, Performed::Refused(r) if r.code == code::STORAGE), "{refused:?}");
+    assert!(matches!(&refused, Performed::Refused(r) if r.code == refusal::IDENTITY), "{refused:?}");
     assert_eq!((bench.minted(), bench.in_memory()), (0, 0));
     // Nor beside another one: a pairing that somebody took for failed may have left it.
     std::fs::write(&identity, r#"{"serial":"s2"}"#).unwrap();
     let refused = bench.perform(Mint { ttl_s: 600 }).await;
-    assert!(matches!(&refused, Performed::Refused(r) if r.code == code::STORAGE), "{refused:?}");
+    assert!(matches!(&refused, Performed::Refused(r) if r.code == refusal::IDENTITY), "{refused:?}");
     assert_eq!((bench.minted(), bench.in_memory()), (0, 0));
     std::fs::remove_file(&identity).unwrap();
     bench.token().await;

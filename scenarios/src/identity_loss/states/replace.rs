@@ -101,6 +101,16 @@ impl Minting {
         ProvingBeforePair { case: self.case, token }
     }
 
+    /// An identity is there. Where this run tried to pair before, and that was taken for failed, it may be what that left.
+    #[must_use]
+    pub fn not_needed(mut self, reason: String) -> IdentityLoss {
+        if self.case.mints > 0 {
+            self.case
+                .residue("a pairing of this run that was taken for failed may have left the identity on the storage");
+        }
+        self.give_up(reason)
+    }
+
     /// None does, provably; another may be minted.
     #[must_use]
     pub fn absent(mut self) -> ProvingStillStopped {

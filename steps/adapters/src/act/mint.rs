@@ -1,7 +1,7 @@
 //! Minting: a token of which there is exactly one that works, with its secret in memory before anybody hears of it.
 
 use recover_engine::{Act, Probed, Seen, Told};
-use recover_steps::{Mint, Minted, Token};
+use recover_steps::{Mint, Minted, Token, refusal};
 
 use super::handover;
 use crate::authority::{Failure, TokenState};
@@ -51,11 +51,11 @@ impl Connector {
     async fn still_lost(&self, act: &Act) -> Result<(), Trouble> {
         match self.storage.identity().await {
             Looked::There(found) if Some(found.serial.as_str()) == act.epoch.as_deref() => Err(Trouble::refused(
-                code::STORAGE,
+                refusal::IDENTITY,
                 format!("identity {} is back; nothing is minted in its place", found.serial),
             )),
             Looked::There(found) => Err(Trouble::refused(
-                code::STORAGE,
+                refusal::IDENTITY,
                 format!("identity {} is on the storage; nothing is minted beside it", found.serial),
             )),
             Looked::Absent | Looked::Unreadable(_) => Ok(()),

@@ -35,6 +35,16 @@ impl Bench {
         command
     }
 
+    /// The command with another word for the workload in its configuration, and perhaps another variable.
+    pub fn with_workload(&self, word: &str, other: &str, variable: Option<(&str, String)>) -> Command {
+        let text = std::fs::read_to_string(&self.config).unwrap().replace(word, other);
+        let config = self.sandbox.dir().join(format!("{other}.{}.toml", variable.is_some()));
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(RECOVER);
+        command.arg("--config").arg(&config).envs(self.surroundings.iter().cloned()).envs(variable);
+        command
+    }
+
     pub fn recover(&self, words: &[&str]) -> Output {
         self.recovering(words).output().unwrap()
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::bench::Bench;
 use crate::random::Random;
 
-const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1", "--yes"];
+pub const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1", "--yes"];
 
 const NOT_APPLICABLE: i32 = 8;
 

@@ -9,6 +9,8 @@ use crate::lane::{self, Ran, System};
 use crate::sandbox::Sandbox;
 
 const UNIT: &str = "edge-connector.service";
+/// The exit of a run that ends with everything as it was found.
+const AS_FOUND: i32 = 2;
 const SYSTEMD: &str = "/lib/systemd/systemd";
 
 /// By these two names the manager knows the bus that it is to be on.
@@ -181,7 +183,42 @@ pub fn run(full: bool) -> Ran {
     );
     let bench = Bench::new(sandbox, &workload, manager.surroundings());
     let system = UserUnit { manager };
-    lane::run(&system, &bench, if full { 200 } else { 20 }, 1)
+    match lane::run(&system, &bench, if full { 200 } else { 20 }, 1) {
+        Ran::Done { figures, mut problems } => {
+            problems.extend(bad_input(&system, &bench));
+            Ran::Done { figures, problems }
+        }
+        not @ Ran::Not(_) => not,
+    }
+}
+
+/// What the workload's name or the bus can be wrong about: each is said, and nothing is changed.
+fn bad_input(system: &UserUnit, bench: &Bench) -> Vec<String> {
+    let masked = "masked-connector.service";
+    system.manager.done(&["mask", masked]);
+    let nowhere = ("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere/bus".to_owned());
+    let cases = [
+        ("a unit that there is not", bench.with_workload(UNIT, "no-connector.service", None), "there is no such unit"),
+        ("a unit that is masked", bench.with_workload(UNIT, masked, None), "the unit is masked"),
+        ("no bus", bench.with_workload(UNIT, UNIT, Some(nowhere)), "systemd cannot be reached"),
+    ];
+    system.lose(bench, true);
+    let before = bench.ledger();
+    let mut problems = Vec::new();
+    for (what, recovering, said) in cases {
+        let mut recovering = recovering;
+        let output = recovering.args(lane::GO).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() != Some(AS_FOUND) || !told.contains(said) {
+            problems.push(format!("{what}: exit {:?}: {told}", output.status.code()));
+        }
+    }
+    for effect in ["mints", "pairs", "starts"] {
+        if bench.ledger()[effect] != before[effect] {
+            problems.push(format!("{effect} changed where nothing may: {}", bench.ledger()));
+        }
+    }
+    problems
 }
 
 /// The sandbox's connector: its command, and where it looks for a token.

@@ -14,6 +14,7 @@ mod baseline;
 #[path = "../harness/tls.rs"]
 mod certificates;
 mod concurrency;
+mod contract;
 mod diagnose;
 mod disk;
 mod evidence;

@@ -20,9 +20,6 @@ struct State {
     frame: u64,
     head: Digest,
     builder: FrameBuilder,
-    poisoned: Option<String>,
-    /// How many appends until one fails.
-    fuse: Option<u64>,
 }
 
 impl MemoryJournal {
@@ -30,38 +27,6 @@ impl MemoryJournal {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Makes the append after `appends` more ones fail as a disk would, and the journal take no more.
-    pub fn fail_after(&self, appends: u64) {
-        self.lock().fuse = Some(appends);
-    }
-
-    /// The journal that a restart finds: the same records, not poisoned, no fuse.
-    #[must_use]
-    pub fn reopened(&self) -> Self {
-        let state = self.lock();
-        let copy = State {
-            ledger: state.ledger.clone(),
-            entries: state.entries.clone(),
-            frame: state.frame,
-            head: state.head,
-            ..State::default()
-        };
-        Self { state: Mutex::new(copy) }
-    }
-
-    /// Every record, in the order in which they were written.
-    #[must_use]
-    pub fn entries(&self) -> Vec<Entry> {
-        self.lock().entries.clone()
-    }
-
-    /// The number and hash of the last frame; frame 0 if there is none.
-    #[must_use]
-    pub fn head(&self) -> Receipt {
-        let state = self.lock();
-        Receipt { frame: state.frame, head: state.head }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -74,20 +39,8 @@ impl MemoryJournal {
     /// As [`Journal::append`].
     pub fn append_blocking(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
         let mut state = self.lock();
-        if let Some(why) = &state.poisoned {
-            return Err(JournalError::Poisoned(why.clone()));
-        }
         admit(&state.ledger, &batch)?;
-        match &mut state.fuse {
-            Some(0) => {
-                let why = "the append was made to fail".to_owned();
-                state.poisoned = Some(why.clone());
-                return Err(JournalError::Poisoned(why));
-            }
-            Some(left) => *left -= 1,
-            None => {}
-        }
-        let State { ledger, entries, frame, head, builder, .. } = &mut *state;
+        let State { ledger, entries, frame, head, builder } = &mut *state;
         builder.begin();
         for entry in &batch {
             builder.add(entry);

@@ -107,6 +107,7 @@ impl<R: AsRef<[Entry]>> Waiting<R> {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use recover_engine::Kind;
 

@@ -15,6 +15,8 @@ pub(crate) const FRAME_HEADER: usize = 64;
 pub(crate) const FRAME_LEN_MAX: usize = 4 << 20;
 /// No frame has this number or a higher one: a counter does not get there, and sums of what is below it do not overflow.
 pub(crate) const NUMBER_END: u64 = 1 << 48;
+/// No log that a salvage did not begin anew acknowledges so many.
+pub(crate) const MARK_END: u64 = NUMBER_END / 2;
 const CRC_AT: usize = 16;
 
 /// Builds frames in a buffer that is used again and again.

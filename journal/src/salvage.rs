@@ -8,6 +8,7 @@ use recover_engine::{Digest, Entry, JournalError, Key, Kind, Latch, Ledger, RunI
 use serde_json::{Value, json};
 
 use crate::error::{Damage, Failed, OpenError, ReadError, What};
+use crate::frame::MARK_END;
 use crate::log::{CommitLog, Options};
 use crate::open::Purpose;
 use crate::own::{Author, OwnRecords};
@@ -66,7 +67,9 @@ pub(crate) fn salvage_in(
     one_file_each(store)?;
     let mark_lost = report.damage.iter().any(|damage| damage.what == What::Mark);
     if mark_lost {
-        replace(store, LOG, mark_name(), &report.head.frame.to_le_bytes()).map_err(doing("write the mark"))?;
+        // A number that somebody made up may be out of a mark's reach: what was acknowledged is then not known at all.
+        let mark = if report.head.frame < MARK_END { report.head.frame } else { 0 };
+        replace(store, LOG, mark_name(), &mark.to_le_bytes()).map_err(doing("write the mark"))?;
     }
     set_aside(store, &report.damage)?;
     let scope = Scope::of(&reader, mark_lost)?;

@@ -5,7 +5,7 @@ use std::io;
 use recover_engine::Digest;
 
 use crate::error::{Damage, Failed, ReadError, What};
-use crate::frame::NUMBER_END;
+use crate::frame::{MARK_END, NUMBER_END};
 use crate::scan::{self, Cursor, Tail};
 use crate::segment::{ACKED, Condition, HeaderBytes, LOG, SEGMENT_HEADER, SegmentFile, SegmentHeader};
 use crate::storage::{Access, Storage, StorageFile, read_file, read_into};
@@ -88,16 +88,17 @@ pub(crate) enum Depth {
 impl Survey {
     /// Looks at the files. Damage of the files as such is in `damages`; nothing is read but headers.
     pub(crate) fn of(storage: &dyn Storage) -> Result<Self, Failed> {
-        let mark = read_mark(storage)?;
+        let raw = read_mark(storage)?;
         let names = storage.list(LOG).map_err(Failed::to("list the log"))?;
         let mut files: Vec<SegmentFile> = names.iter().filter_map(|name| SegmentFile::from_name(name)).collect();
         files.sort_unstable_by_key(|file| (file.number, file.condition != Condition::Sound));
         files.dedup_by_key(|file| file.number);
-        let mut survey = Self { acked: mark.unwrap_or(0), marked: mark.is_some(), ..Self::default() };
         let mut heads = Vec::with_capacity(files.len());
         for file in &files {
             heads.push(read_header(storage, file)?);
         }
+        let mark = raw.filter(|mark| is_within_reach(*mark, &heads));
+        let mut survey = Self { acked: mark.unwrap_or(0), marked: mark.is_some(), ..Self::default() };
         // Prepared segments come last; a header that was cut short while it was written looks like one.
         let begun = |file: &SegmentFile, head: &HeaderBytes| {
             // One that a salvage set aside held something, whatever its header.
@@ -362,13 +363,20 @@ pub(crate) fn last_left(header: Option<&SegmentHeader>, bytes: &[u8]) -> u64 {
 fn read_mark(storage: &dyn Storage) -> Result<Option<u64>, Failed> {
     let mut bytes = Vec::new();
     match read_file(storage, ACKED, &mut bytes) {
-        // One that no log reaches says nothing. What a salvage begins after it leaves as many numbers again.
-        Ok(()) => {
-            Ok(<[u8; 8]>::try_from(bytes.as_slice()).ok().map(u64::from_le_bytes).filter(|mark| *mark < NUMBER_END / 2))
-        }
+        Ok(()) => Ok(<[u8; 8]>::try_from(bytes.as_slice()).ok().map(u64::from_le_bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failed::to("read the acknowledgement mark")(error)),
     }
+}
+
+/// Whether a log that began its segments so can have acknowledged so many frames. One that no log reaches says nothing: what a
+/// salvage begins after it must leave numbers to go on with.
+fn is_within_reach(mark: u64, heads: &[HeaderBytes]) -> bool {
+    let begun = heads.iter().filter_map(|head| match head {
+        HeaderBytes::Valid(header) => Some(header.first_frame),
+        HeaderBytes::Zero | HeaderBytes::Bad(_) => None,
+    });
+    mark < NUMBER_END.min(MARK_END + begun.max().unwrap_or(0))
 }
 
 /// Opens a segment to read it.

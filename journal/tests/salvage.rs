@@ -193,3 +193,35 @@ fn an_interrupted_salvage_is_not_forgotten() {
     assert_eq!(done.blocked, [subject(4)]);
     carries_on(dir.path(), 50);
 }
+
+/// A frame whose number somebody made up was taken for the head, and the mark that a salvage wrote for it was out of every mark's
+/// reach: damage was left, however often it was salvaged.
+#[test]
+fn a_number_that_no_mark_reaches_is_salvaged_too() {
+    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/import/a-number-out-of-a-marks-reach");
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    fs::remove_dir_all(dir.path().join("log")).unwrap();
+    fs::create_dir(dir.path().join("log")).unwrap();
+    // What precedes the one file in the fuzzer's input is its length; its checksums are made right, as somebody would on purpose.
+    let mut bytes = fs::read(found).unwrap()[4..].to_vec();
+    bytes.resize(1280, 0);
+    let seal = |part: &mut [u8], at: usize| {
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&part[..at]), &part[at + 4..]);
+        part[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+    };
+    seal(&mut bytes[..128], 12);
+    for at in (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"rcvframe")).collect::<Vec<_>>() {
+        let len = u32::from_le_bytes(bytes[at + 12..at + 16].try_into().unwrap()) as usize;
+        seal(&mut bytes[at..at + len], 16);
+    }
+    fs::write(dir.path().join("log/00000001.seg"), &bytes).unwrap();
+    let damaged: Vec<What> =
+        Reader::open(dir.path()).unwrap().verify().unwrap().damage.iter().map(|d| d.what).collect();
+    assert!(damaged.contains(&What::Mark), "{damaged:?}");
+    mend(dir.path());
+    assert_eq!(Reader::open(dir.path()).unwrap().verify().unwrap().damage, []);
+    open(dir.path()).unwrap().clear(Key::NONE, AUTHOR, "looked at").unwrap();
+    drop(carries_on(dir.path(), 70));
+    drop(carries_on(dir.path(), 71));
+}

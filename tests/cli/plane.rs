@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -74,10 +74,13 @@ fn run(config: &Path) -> Ended {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let status = format!("/proc/{}/status", child.id());
+    let its_program = Path::new(RECOVER).canonicalize().unwrap();
+    let process = PathBuf::from(format!("/proc/{}", child.id()));
     let mut rss = 0;
     let exit = loop {
-        if let Ok(text) = std::fs::read_to_string(&status) {
+        // For a moment after the spawn the memory is still the one it shares with this test; its own begins with its own program.
+        let its_own = std::fs::read_link(process.join("exe")).is_ok_and(|program| program == its_program);
+        if let (true, Ok(text)) = (its_own, std::fs::read_to_string(process.join("status"))) {
             let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
             rss = rss.max(peak.and_then(|kib| kib.parse().ok()).unwrap_or(0));
         }

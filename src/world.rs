@@ -65,7 +65,7 @@ impl TargetWorld {
     /// Gives the target free after a run. What cannot be given free now is when the next run of this directory ends.
     pub(crate) async fn release(&self) {
         if let Err(why) = self.connector.release().await {
-            tracing::warn!(why, "the mark at the target stays");
+            tracing::warn!(why, "something of the run stays at the target");
         }
     }
 }

@@ -25,6 +25,14 @@ impl Bench {
         Self { sandbox, config, surroundings }
     }
 
+    /// Gives the configuration this storage.
+    pub fn store_on(&self, storage: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        let line = |line: &str| if line.starts_with("storage = ") { storage.to_owned() } else { line.to_owned() };
+        let text: String = text.lines().map(|text| line(text) + "\n").collect();
+        std::fs::write(&self.config, text).unwrap();
+    }
+
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
     }

@@ -13,6 +13,8 @@
 )]
 
 mod bench;
+mod docker;
+mod engine;
 mod lane;
 #[path = "../lossy/random.rs"]
 mod random;
@@ -27,7 +29,7 @@ use lane::Ran;
 /// A lane: its name and what runs it.
 type Lane = (&'static str, fn(full: bool) -> Ran);
 
-const LANES: &[Lane] = &[("systemd-user", systemd_user::run)];
+const LANES: &[Lane] = &[("systemd-user", systemd_user::run), ("docker", docker::run)];
 
 fn main() -> ExitCode {
     // What test runners ask of every test binary.

@@ -222,7 +222,7 @@ fn bad_input(system: &UserUnit, bench: &Bench) -> Vec<String> {
 }
 
 /// The sandbox's connector: its command, and where it looks for a token.
-fn words(sandbox: &Sandbox) -> (Vec<String>, PathBuf) {
+pub fn words(sandbox: &Sandbox) -> (Vec<String>, PathBuf) {
     let text = std::fs::read_to_string(sandbox.config()).unwrap();
     let line = text.lines().find(|line| line.starts_with("workload = ")).unwrap();
     let list = line.split_once('[').unwrap().1.split_once(']').unwrap().0;

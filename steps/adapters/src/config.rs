@@ -31,6 +31,25 @@ pub enum WorkloadConfig {
     Process(ProcessConfig),
     /// A unit of systemd on this host.
     Systemd(SystemdConfig),
+    /// A container of Docker on this host.
+    Docker(DockerConfig),
+}
+
+/// A container of Docker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DockerConfig {
+    /// Its exact name.
+    pub container: String,
+    /// The daemon's socket. Whoever may use it is as good as root.
+    #[serde(default = "docker_sock")]
+    pub socket: PathBuf,
+    /// Where it looks for a token, as a path on this host, on tmpfs. The folder is mounted into the container.
+    pub token_file: PathBuf,
+}
+
+fn docker_sock() -> PathBuf {
+    "/var/run/docker.sock".into()
 }
 
 /// A service of systemd.
@@ -83,6 +102,22 @@ pub struct ProcessConfig {
 pub enum StorageConfig {
     /// A directory on this host.
     Directory(DirectoryConfig),
+    /// What is mounted in the container of Docker that is the workload: a volume, or a directory of this host.
+    DockerVolume(VolumeConfig),
+}
+
+/// What is mounted at one path of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeConfig {
+    /// The path in the container.
+    pub mount: String,
+    /// The names of volumes that may be the original, if it is not mounted there.
+    #[serde(default)]
+    pub originals: Vec<String>,
+    /// The name of the file with the identity.
+    #[serde(default = "identity_json")]
+    pub identity: String,
 }
 
 /// A directory on this host.
@@ -167,6 +202,13 @@ pub struct ConfigError {
     pub wrong: String,
 }
 
+impl ConfigError {
+    pub(crate) fn of_no_container() -> Self {
+        let wrong = "needs `workload.docker`: it is mounted in a container".to_owned();
+        Self { key: "storage.docker-volume", wrong }
+    }
+}
+
 impl ConnectorConfig {
     /// What a run on this target is about: the authority's origin and the agent's id there. No name in this configuration
     /// takes part in it.
@@ -181,25 +223,16 @@ impl ConnectorConfig {
     /// # Errors
     /// On the first value that cannot be used.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let StorageConfig::Directory(directory) = &self.storage;
         let AuthorityConfig::Http(http) = &self.authority;
-        let mut places = match &self.workload {
+        let places = match &self.workload {
             WorkloadConfig::Process(process) => process.places()?,
             WorkloadConfig::Systemd(systemd) => systemd.places()?,
+            WorkloadConfig::Docker(docker) => docker.places()?,
         };
-        places.push(("storage.directory.path", directory.path.as_path()));
-        let originals = directory.originals.iter().map(|path| ("storage.directory.originals", path.as_path()));
-        for (key, path) in places.into_iter().chain(originals) {
+        for (key, path) in places.into_iter().chain(self.storage.places(&self.workload)?) {
             if !plain(path) || (key != "workload.process.cwd" && path.file_name().is_none()) {
                 return err(key, "must be an absolute path without `.` or `..`");
             }
-        }
-        if directory.originals.contains(&directory.path) {
-            return err("storage.directory.originals", "names the workload's own directory");
-        }
-        let name = Path::new(&directory.identity);
-        if directory.identity.contains(['/', '\0']) || !matches!(name.components().next(), Some(Component::Normal(_))) {
-            return err("storage.directory.identity", "must be the name of a file, without a folder");
         }
         let word = |text: &str| {
             !text.is_empty()
@@ -250,6 +283,60 @@ impl ProcessConfig {
         places.extend(self.cwd.iter().map(|cwd| ("workload.process.cwd", cwd.as_path())));
         Ok(places)
     }
+}
+
+impl StorageConfig {
+    /// Checks what is no path; gives the paths.
+    fn places(&self, workload: &WorkloadConfig) -> Result<Places<'_>, ConfigError> {
+        let file_name = |name: &str| {
+            !name.contains(['/', '\0']) && matches!(Path::new(name).components().next(), Some(Component::Normal(_)))
+        };
+        match self {
+            Self::Directory(directory) => {
+                if directory.originals.contains(&directory.path) {
+                    return err("storage.directory.originals", "names the workload's own directory");
+                }
+                if !file_name(&directory.identity) {
+                    return err("storage.directory.identity", "must be the name of a file, without a folder");
+                }
+                let originals = directory.originals.iter().map(|path| ("storage.directory.originals", path.as_path()));
+                Ok([("storage.directory.path", directory.path.as_path())].into_iter().chain(originals).collect())
+            }
+            Self::DockerVolume(volume) => {
+                match workload {
+                    WorkloadConfig::Docker(_) => {}
+                    WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_) => {
+                        return Err(ConfigError::of_no_container());
+                    }
+                }
+                if !volume.originals.iter().all(|name| docker_name(name)) {
+                    return err("storage.docker-volume.originals", "must be names of volumes");
+                }
+                if !file_name(&volume.identity) {
+                    return err("storage.docker-volume.identity", "must be the name of a file, without a folder");
+                }
+                Ok(vec![("storage.docker-volume.mount", Path::new(&volume.mount))])
+            }
+        }
+    }
+}
+
+impl DockerConfig {
+    /// Checks the container's name; gives the paths.
+    fn places(&self) -> Result<Places<'_>, ConfigError> {
+        // Names that are made of it are longer.
+        if !docker_name(&self.container) || self.container.len() > 128 {
+            return err("workload.docker.container", "must be the name of a container");
+        }
+        Ok(vec![("workload.docker.socket", &self.socket), ("workload.docker.token_file", &self.token_file)])
+    }
+}
+
+/// What Docker allows in a name of a container or a volume.
+fn docker_name(name: &str) -> bool {
+    name.len() <= 200
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
 impl SystemdConfig {
@@ -351,6 +438,34 @@ pub(crate) mod tests {
         let mut raw = sample();
         raw["workload"] = serde_json::json!({ "systemd": { "unit": "x.service", "token_file": "t" } });
         assert!(serde_json::from_value::<ConnectorConfig>(raw).unwrap().check().is_err());
+    }
+
+    #[test]
+    fn a_volume_belongs_to_a_container() {
+        let config = |workload: serde_json::Value, storage: serde_json::Value| {
+            let mut raw = sample();
+            (raw["workload"], raw["storage"]) = (workload, storage);
+            serde_json::from_value::<ConnectorConfig>(raw).unwrap()
+        };
+        let docker = |name: &str| serde_json::json!({ "docker": { "container": name, "token_file": "/r/t" } });
+        let volume = |mount: &str, originals: &[&str], identity: &str| serde_json::json!({ "docker-volume": { "mount": mount, "originals": originals, "identity": identity } });
+        let sound = config(docker("edge"), volume("/data", &["edge-data"], "identity.json"));
+        sound.check().unwrap();
+        let WorkloadConfig::Docker(found) = &sound.workload else { panic!("is docker") };
+        assert_eq!(found.socket, Path::new("/var/run/docker.sock"));
+        config(docker("edge"), sample()["storage"].clone()).check().unwrap();
+        for (workload, storage, key) in [
+            (sample()["workload"].clone(), volume("/data", &[], "i"), "storage.docker-volume"),
+            (docker("../x"), volume("/data", &[], "i"), "workload.docker.container"),
+            (docker("-x"), volume("/data", &[], "i"), "workload.docker.container"),
+            (docker("edge"), volume("data", &[], "i"), "storage.docker-volume.mount"),
+            (docker("edge"), volume("/", &[], "i"), "storage.docker-volume.mount"),
+            (docker("edge"), volume("/data", &["/srv/x"], "i"), "storage.docker-volume.originals"),
+            (docker("edge"), volume("/data", &["a?v=1"], "i"), "storage.docker-volume.originals"),
+            (docker("edge"), volume("/data", &[], "../i"), "storage.docker-volume.identity"),
+        ] {
+            assert_eq!(config(workload, storage).check().unwrap_err().key, key);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use recover_steps::{
 };
 
 use crate::authority::Http;
-use crate::config::{AuthorityConfig, ConfigError, ConnectorConfig, StorageConfig};
+use crate::config::{AuthorityConfig, ConfigError, ConnectorConfig, StorageConfig, WorkloadConfig};
 use crate::mark::{Claim, Holder, Mark};
 use crate::secrets::SecretsDir;
 use crate::storage::Storage;
@@ -31,7 +31,7 @@ pub struct Connector {
     pub(crate) secrets: SecretsDir,
     /// The mark at the target; none where nobody acts for a state directory.
     mark: Option<Mark>,
-    storage_config: StorageConfig,
+    configured: (WorkloadConfig, StorageConfig),
 }
 
 /// Why a configuration gives no connector.
@@ -72,9 +72,9 @@ impl Connector {
         config.check()?;
         let AuthorityConfig::Http(http) = config.authority;
         Ok(Self {
-            workload: Workload::new(config.workload, &config.timing),
-            storage: Storage::new(config.storage.clone()),
-            storage_config: config.storage,
+            workload: Workload::new(config.workload.clone(), &config.storage, &config.timing),
+            storage: Storage::new(config.storage.clone(), &config.workload)?,
+            configured: (config.workload, config.storage),
             mark: None,
             authority: Http::new(http).map_err(Unusable::Named)?,
             secrets,
@@ -93,7 +93,7 @@ impl Connector {
     /// The connector, acted on for this holder: its mark is put at the target before anything is changed.
     #[must_use]
     pub fn held_by(mut self, holder: Holder) -> Self {
-        self.mark = Some(Mark::new(holder, &self.storage_config));
+        self.mark = Some(Mark::new(holder, &self.configured.0, &self.configured.1));
         self
     }
 
@@ -111,18 +111,21 @@ impl Connector {
     pub async fn held_by_another(&self) -> Result<Option<(Claim, String)>, String> {
         let Some(mark) = &self.mark else { return Ok(None) };
         let other = mark.other().await.map_err(|trouble| trouble.text().to_owned())?;
-        Ok(other.map(|claim| (claim, mark.place().display().to_string())))
+        Ok(other.map(|claim| (claim, mark.place())))
     }
 
-    /// Gives the target free: the run is closed.
+    /// Gives the target free: the run is closed. What it kept only for a way back goes, if the workload runs.
     ///
     /// # Errors
-    /// With a sentence; the mark then stays until the next run of the same holder.
+    /// With a sentence; what is left of the run then stays until the next one of the same holder ends.
     pub async fn release(&self) -> Result<(), String> {
-        match &self.mark {
-            Some(mark) => mark.release().await.map_err(|trouble| trouble.text().to_owned()),
-            None => Ok(()),
+        let Some(mark) = &self.mark else { return Ok(()) };
+        let told = |trouble: Trouble| trouble.text().to_owned();
+        // As long as the mark is ours nobody else's run needs what would be taken away.
+        if mark.other().await.map_err(told)?.is_none() {
+            self.storage.tidy().await.map_err(told)?;
         }
+        mark.release().await.map_err(told)
     }
 
     /// Whether the authority answers at all.
@@ -167,7 +170,7 @@ impl Connector {
             Start::NAME => with(act, async |_: Start| self.start().await).await,
             Restart::NAME => with(act, async |step: Restart| self.restart(&step).await).await,
             Repair::NAME => with(act, async |step: Repair| self.repair(&step).await).await,
-            Search::NAME => with(act, async |step: Search| self.search(&step).await).await,
+            Search::NAME => with(act, async |step: Search| self.search(&step, &run).await).await,
             ProveDurable::NAME => {
                 with(act, async |step: ProveDurable| self.prove_durable(&step, &run, act.epoch.as_deref()).await).await
             }

@@ -44,7 +44,7 @@ impl Connector {
         let known = self.authority.known();
         let mut facts = Facts::new();
         self.workload.facts(&mut facts).await?;
-        self.storage.facts(&mut facts)?;
+        self.storage.facts(&mut facts).await?;
         self.authority.facts(&mut facts)?;
         let on_disk = self.storage.identity().await;
         let status = self.authority.status().await.map_err(|failure| known.line(&failure.text()))?.status;

@@ -6,6 +6,7 @@ mod act;
 mod authority;
 pub mod config;
 mod connector;
+mod docker;
 mod examine;
 mod facts;
 #[cfg(test)]

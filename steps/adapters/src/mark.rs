@@ -4,16 +4,16 @@
 //! It is claimed with the first effect that changes something and checked before every other. The journal remains the authority
 //! for whoever made the mark: his own mark never refuses him.
 
+mod docker;
 mod file;
-
-use std::path::Path;
 
 use recover_engine::{Effect, Redo};
 use recover_steps::{Mint, Pair};
 use serde::{Deserialize, Serialize};
 
-use crate::config::StorageConfig;
+use crate::config::{StorageConfig, WorkloadConfig};
 use crate::trouble::{Trouble, code};
+use docker::DockerMark;
 use file::FileMark;
 
 /// Who marks: one state directory on one machine.
@@ -137,18 +137,35 @@ fn held(other: &Claim) -> Trouble {
 #[derive(Debug)]
 pub(crate) struct Mark {
     holder: Holder,
-    at: FileMark,
+    at: At,
+}
+
+/// Where it stands.
+#[derive(Debug)]
+enum At {
+    File(FileMark),
+    Docker(DockerMark),
+    /// A configuration that was not checked.
+    Nowhere,
 }
 
 impl Mark {
-    pub(crate) fn new(holder: Holder, storage: &StorageConfig) -> Self {
-        let StorageConfig::Directory(directory) = storage;
-        Self { holder, at: FileMark::beside(&directory.path) }
+    pub(crate) fn new(holder: Holder, workload: &WorkloadConfig, storage: &StorageConfig) -> Self {
+        let at = match (storage, workload) {
+            (StorageConfig::Directory(directory), _) => At::File(FileMark::beside(&directory.path)),
+            (StorageConfig::DockerVolume(_), WorkloadConfig::Docker(docker)) => At::Docker(DockerMark::on(docker)),
+            (StorageConfig::DockerVolume(_), WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_)) => At::Nowhere,
+        };
+        Self { holder, at }
     }
 
     /// Where it stands, for people.
-    pub(crate) fn place(&self) -> &Path {
-        self.at.path()
+    pub(crate) fn place(&self) -> String {
+        match &self.at {
+            At::File(file) => file.path().display().to_string(),
+            At::Docker(docker) => format!("the container {}", docker.name()),
+            At::Nowhere => "nowhere".to_owned(),
+        }
     }
 
     fn by(&self, run: &str) -> Claim {
@@ -161,36 +178,60 @@ impl Mark {
         if meaning == Meaning::Look {
             return Ok(());
         }
-        self.at.change(|stands| stands.claimed(&self.by(run), epoch, meaning)).await
+        let by = self.by(run);
+        match &self.at {
+            At::File(file) => file.change(|stands| stands.claimed(&by, epoch, meaning)).await,
+            At::Docker(docker) => docker.claim(&by, epoch, meaning).await,
+            At::Nowhere => Err(nowhere()),
+        }
     }
 
     /// Takes back that a loss was paired for: it surely was not.
     pub(crate) async fn unpaired(&self, epoch: Option<&str>) -> Result<(), Trouble> {
         let Some(epoch) = epoch else { return Ok(()) };
-        self.at
-            .change(|mut stands| {
-                stands.forget(epoch, &self.holder);
-                Ok(stands)
-            })
-            .await
+        match &self.at {
+            At::File(file) => {
+                file.change(|mut stands| {
+                    stands.forget(epoch, &self.holder);
+                    Ok(stands)
+                })
+                .await
+            }
+            // What is only ever made is not taken back.
+            At::Docker(_) => Ok(()),
+            At::Nowhere => Err(nowhere()),
+        }
     }
 
     /// Gives the target free. What another holds stays.
     pub(crate) async fn release(&self) -> Result<(), Trouble> {
-        self.at
-            .change(|mut stands| {
-                if stands.foreign(&self.holder).is_none() {
-                    stands.claim = None;
-                }
-                Ok(stands)
-            })
-            .await
+        match &self.at {
+            At::File(file) => {
+                file.change(|mut stands| {
+                    if stands.foreign(&self.holder).is_none() {
+                        stands.claim = None;
+                    }
+                    Ok(stands)
+                })
+                .await
+            }
+            At::Docker(docker) => docker.release(&self.holder).await,
+            At::Nowhere => Err(nowhere()),
+        }
     }
 
     /// Who else holds the target.
     pub(crate) async fn other(&self) -> Result<Option<Claim>, Trouble> {
-        Ok(self.at.look().await?.foreign(&self.holder).cloned())
+        match &self.at {
+            At::File(file) => Ok(file.look().await?.foreign(&self.holder).cloned()),
+            At::Docker(docker) => Ok(docker.look().await?.filter(|claim| claim.holder != self.holder)),
+            At::Nowhere => Err(nowhere()),
+        }
     }
+}
+
+fn nowhere() -> Trouble {
+    Trouble::refused(code::MARKED, "there is no place for a mark: the storage is not one of this workload's")
 }
 
 #[cfg(test)]

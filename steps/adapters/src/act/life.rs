@@ -5,7 +5,8 @@ use recover_steps::{
     Restored, Search, Searched, Started, Stopped,
 };
 
-use crate::connector::Connector;
+use super::evidence::evidence;
+use crate::connector::{Connector, Witnessed};
 use crate::redact;
 use crate::trouble::{Trouble, code};
 use crate::workload::Lock;
@@ -45,8 +46,8 @@ impl Connector {
         Ok(Repaired::Repaired { instance })
     }
 
-    pub(crate) async fn search(&self, step: &Search) -> Result<Searched, Trouble> {
-        Ok(match self.storage.search(&step.epoch).await {
+    pub(crate) async fn search(&self, step: &Search, run: &str) -> Result<Searched, Trouble> {
+        Ok(match self.storage.search(&step.epoch, run).await {
             Searched::Unreadable { path, why } => Searched::Unreadable { path, why: redact::line(&why) },
             found @ (Searched::Found { .. } | Searched::Gone { .. }) => found,
         })
@@ -61,28 +62,34 @@ impl Connector {
         self.storage.prove_durable(&step.storage, run, epoch).await
     }
 
-    pub(crate) async fn reattach(&self, step: &Reattach, run: &str) -> Result<Reattached, Trouble> {
+    pub(crate) async fn reattach(&self, step: &Reattach, run: &str) -> Result<Witnessed<Reattached>, Trouble> {
         let _stopped = self.stopped().await?;
-        self.storage.reattach(&step.original, run).await?;
-        Ok(Reattached::Reattached)
+        let changed = self.storage.reattach(&step.original, run).await?;
+        Ok(self.witnessed(Reattached::Reattached, changed))
     }
 
-    pub(crate) async fn detach(&self, step: &Detach, run: &str) -> Result<Detached, Trouble> {
+    pub(crate) async fn detach(&self, step: &Detach, run: &str) -> Result<Witnessed<Detached>, Trouble> {
         let _stopped = self.stopped().await?;
-        self.storage.detach(&step.original, run).await?;
-        Ok(Detached::Detached)
+        let changed = self.storage.detach(&step.original, run).await?;
+        Ok(self.witnessed(Detached::Detached, changed))
     }
 
-    pub(crate) async fn set_aside(&self, run: &str) -> Result<Restored, Trouble> {
+    pub(crate) async fn set_aside(&self, run: &str) -> Result<Witnessed<Restored>, Trouble> {
         let _stopped = self.stopped().await?;
-        self.storage.set_aside(run).await?;
-        Ok(Restored::Done)
+        let changed = self.storage.set_aside(run).await?;
+        Ok(self.witnessed(Restored::Done, changed))
     }
 
-    pub(crate) async fn put_back(&self, run: &str) -> Result<Restored, Trouble> {
+    pub(crate) async fn put_back(&self, run: &str) -> Result<Witnessed<Restored>, Trouble> {
         let _stopped = self.stopped().await?;
-        self.storage.put_back(run).await?;
-        Ok(Restored::Done)
+        let changed = self.storage.put_back(run).await?;
+        Ok(self.witnessed(Restored::Done, changed))
+    }
+
+    /// The event, with what a step changed besides what the event says.
+    fn witnessed<E>(&self, event: E, changed: Option<String>) -> Witnessed<E> {
+        let evidence = changed.iter().map(|text| evidence("what was changed", text, self.known())).collect();
+        Witnessed { event, evidence }
     }
 
     /// The lock, with nothing of the workload running: whoever has it may move the storage or hand a token over.

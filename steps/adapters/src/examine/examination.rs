@@ -114,8 +114,8 @@ impl Connector {
                 let why = known.line(&why);
                 if denied || why.contains("ermission denied") {
                     Look::seen(from, IdentitySeen::Denied { why })
-                } else if why.contains("os error") {
-                    // The disk did not give it: that says nothing of what it is.
+                } else if why.contains("os error") || storage.value().is_none() {
+                    // The disk, or whoever has it, did not give it: that says nothing of what it is.
                     Look::not_read(from, why)
                 } else {
                     Look::seen(from, IdentitySeen::Damaged { why })

@@ -113,13 +113,16 @@ mod tests {
 
     use super::super::{Holder, Mark};
     use super::*;
-    use crate::config::{DirectoryConfig, StorageConfig};
+    use crate::config::{DirectoryConfig, ProcessConfig, StorageConfig, WorkloadConfig};
 
     fn mark(dir: &Path, state_dir: &str) -> Mark {
         let path = dir.join("data");
         let config = DirectoryConfig { path, originals: Vec::new(), identity: "identity.json".into() };
         let holder = Holder { machine: "m".into(), host: "h".into(), state_dir: state_dir.into() };
-        Mark::new(holder, &StorageConfig::Directory(config))
+        let at = |name: &str| dir.join(name);
+        let (pidfile, log, token_file) = (at("pid"), at("log"), at("token"));
+        let process = ProcessConfig { command: Vec::new(), pidfile, log, token_file, cwd: None };
+        Mark::new(holder, &WorkloadConfig::Process(process), &StorageConfig::Directory(config))
     }
 
     async fn stop(mark: &Mark) -> Result<(), Trouble> {
@@ -131,7 +134,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (mark(dir.path(), "/a"), mark(dir.path(), "/b"));
         a.claim("run_1", "observe", Redo::Pure, None).await.unwrap();
-        assert!(!a.place().exists(), "a look leaves nothing");
+        assert!(!Path::new(&a.place()).exists(), "a look leaves nothing");
         stop(&a).await.unwrap();
         let held = stop(&b).await.unwrap_err();
         assert!(held.text().contains("held by run run_1"), "{held:?}");

@@ -104,7 +104,7 @@ impl Directory {
     }
 }
 
-fn durability(judged: Judged, on: String) -> Durability {
+pub(super) fn durability(judged: Judged, on: String) -> Durability {
     match judged {
         Judged::Durable => Durability::Durable { on },
         Judged::Refuted => Durability::Refuted { on },

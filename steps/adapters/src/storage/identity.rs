@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::{files, time};
 
-const LONGEST: usize = 256 * 1024;
+pub(super) const LONGEST: usize = 256 * 1024;
 
 /// The public part of an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +80,14 @@ pub(super) fn look_in(folder: &std::os::fd::OwnedFd, name: &str) -> Looked {
         Err(e) => return Looked::Unreadable(format!("{name}: {e}")),
     }
     match files::read_capped(&file, LONGEST).map(Zeroizing::new) {
-        Ok(bytes) => parse(&bytes).map_or_else(|why| Looked::Unreadable(format!("{name}: {why}")), Looked::There),
+        Ok(bytes) => read_as(name, &bytes),
         Err(e) => Looked::Unreadable(format!("{name}: {e}")),
     }
+}
+
+/// What the bytes of that file are.
+pub(super) fn read_as(name: &str, bytes: &[u8]) -> Looked {
+    parse(bytes).map_or_else(|why| Looked::Unreadable(format!("{name}: {why}")), Looked::There)
 }
 
 /// The parser's own message could quote the file, so it is not repeated.

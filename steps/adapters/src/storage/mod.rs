@@ -5,35 +5,50 @@ mod durability;
 mod identity;
 mod moves;
 mod seen;
+mod volume;
 
 use recover_steps::examined::{Look, StorageSeen};
 use recover_steps::{Durability, Original, Searched};
 
-use crate::config::StorageConfig;
+use crate::config::{ConfigError, StorageConfig, WorkloadConfig};
 use crate::facts::Facts;
 use crate::trouble::Trouble;
 
 pub(crate) use directory::Directory;
 pub(crate) use identity::{Identity, Looked};
+use volume::Volume;
 
 /// Where the identity is kept, whatever that is.
 #[derive(Debug)]
 pub(crate) enum Storage {
     /// A directory on this host.
     Directory(Directory),
+    /// What is mounted in a container of Docker.
+    Volume(Volume),
 }
 
 impl Storage {
-    pub(crate) fn new(config: StorageConfig) -> Self {
-        match config {
-            StorageConfig::Directory(config) => Self::Directory(Directory::new(config)),
+    /// The storage of that workload.
+    ///
+    /// # Errors
+    /// If the workload is none that could have it.
+    pub(crate) fn new(config: StorageConfig, workload: &WorkloadConfig) -> Result<Self, ConfigError> {
+        match (config, workload) {
+            (StorageConfig::Directory(config), _) => Ok(Self::Directory(Directory::new(config))),
+            (StorageConfig::DockerVolume(config), WorkloadConfig::Docker(docker)) => {
+                Ok(Self::Volume(Volume::new(config, docker)))
+            }
+            (StorageConfig::DockerVolume(_), WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_)) => {
+                Err(ConfigError::of_no_container())
+            }
         }
     }
 
     /// What it is, for a baseline.
-    pub(crate) fn facts(&self, facts: &mut Facts) -> Result<(), String> {
+    pub(crate) async fn facts(&self, facts: &mut Facts) -> Result<(), String> {
         match self {
             Self::Directory(directory) => directory.facts(facts),
+            Self::Volume(volume) => volume.facts(facts).await,
         }
     }
 
@@ -41,6 +56,7 @@ impl Storage {
     pub(crate) fn recorded(&mut self, facts: &Facts) {
         match self {
             Self::Directory(directory) => directory.recorded(facts),
+            Self::Volume(volume) => volume.recorded(facts),
         }
     }
 
@@ -48,6 +64,7 @@ impl Storage {
     pub(crate) async fn identity(&self) -> Looked {
         match self {
             Self::Directory(directory) => directory.identity(),
+            Self::Volume(volume) => volume.identity().await,
         }
     }
 
@@ -55,6 +72,7 @@ impl Storage {
     pub(crate) async fn seen(&self, serial: Option<&str>) -> Look<StorageSeen> {
         match self {
             Self::Directory(directory) => directory.seen(serial),
+            Self::Volume(volume) => volume.seen(serial).await,
         }
     }
 
@@ -62,13 +80,15 @@ impl Storage {
     pub(crate) fn place(&self) -> String {
         match self {
             Self::Directory(directory) => directory.place(),
+            Self::Volume(volume) => volume.place(),
         }
     }
 
     /// Looks for the lost identity in every configured place.
-    pub(crate) async fn search(&self, epoch: &str) -> Searched {
+    pub(crate) async fn search(&self, epoch: &str, run: &str) -> Searched {
         match self {
             Self::Directory(directory) => directory.search(epoch),
+            Self::Volume(volume) => volume.search(epoch, run).await,
         }
     }
 
@@ -81,34 +101,48 @@ impl Storage {
     ) -> Result<Durability, Trouble> {
         match self {
             Self::Directory(directory) => directory.prove_durable(which, run, epoch),
+            Self::Volume(volume) => volume.prove_durable(which, run, epoch).await,
         }
     }
 
-    /// The original to the workload's place; what is there aside.
-    pub(crate) async fn reattach(&self, original: &Original, run: &str) -> Result<(), Trouble> {
+    /// The original to the workload's place; what is there aside. What else was changed for it, in words.
+    pub(crate) async fn reattach(&self, original: &Original, run: &str) -> Result<Option<String>, Trouble> {
         match self {
-            Self::Directory(directory) => directory.reattach(original, run),
+            Self::Directory(directory) => directory.reattach(original, run).map(|()| None),
+            Self::Volume(volume) => volume.reattach(original, run).await.map(Some),
         }
     }
 
     /// Undoes [`Self::reattach`].
-    pub(crate) async fn detach(&self, original: &Original, run: &str) -> Result<(), Trouble> {
+    pub(crate) async fn detach(&self, original: &Original, run: &str) -> Result<Option<String>, Trouble> {
         match self {
-            Self::Directory(directory) => directory.detach(original, run),
+            Self::Directory(directory) => directory.detach(original, run).map(|()| None),
+            Self::Volume(volume) => volume.detach(run).await.map(Some),
         }
     }
 
     /// What is at the workload's place aside, and nothing in its stead but emptiness.
-    pub(crate) async fn set_aside(&self, run: &str) -> Result<(), Trouble> {
+    pub(crate) async fn set_aside(&self, run: &str) -> Result<Option<String>, Trouble> {
         match self {
-            Self::Directory(directory) => directory.set_aside(run),
+            Self::Directory(directory) => directory.set_aside(run).map(|()| None),
+            Self::Volume(volume) => volume.set_aside(run).await.map(Some),
         }
     }
 
     /// Undoes [`Self::set_aside`].
-    pub(crate) async fn put_back(&self, run: &str) -> Result<(), Trouble> {
+    pub(crate) async fn put_back(&self, run: &str) -> Result<Option<String>, Trouble> {
         match self {
-            Self::Directory(directory) => directory.put_back(run),
+            Self::Directory(directory) => directory.put_back(run).map(|()| None),
+            Self::Volume(volume) => volume.put_back(run).await.map(Some),
+        }
+    }
+
+    /// Takes away what was kept only for a way back, after a run has ended.
+    pub(crate) async fn tidy(&self) -> Result<(), Trouble> {
+        match self {
+            // What was moved aside is a person's to look at.
+            Self::Directory(_) => Ok(()),
+            Self::Volume(volume) => volume.tidy().await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Workloads: one file per way of running one, and one enum over them.
 
+mod docker;
 mod launch;
 mod lock;
 mod pidfile;
@@ -12,10 +13,12 @@ use std::path::Path;
 use recover_steps::Instance;
 use recover_steps::examined::{Look, WorkloadSeen};
 
-use crate::config::{Timing, WorkloadConfig};
+use crate::config::{StorageConfig, Timing, WorkloadConfig};
 use crate::facts::Facts;
 use crate::trouble::Trouble;
 
+use docker::Docker;
+pub(crate) use docker::{Named, aside_prefix, find, user_of};
 pub(crate) use lock::Lock;
 use process::Process;
 use systemd::Systemd;
@@ -30,13 +33,22 @@ pub(crate) enum Workload {
     Process(Process),
     /// A unit of systemd on this host.
     Systemd(Systemd),
+    /// A container of Docker on this host.
+    Docker(Docker),
 }
 
 impl Workload {
-    pub(crate) fn new(config: WorkloadConfig, timing: &Timing) -> Self {
+    pub(crate) fn new(config: WorkloadConfig, storage: &StorageConfig, timing: &Timing) -> Self {
         match config {
             WorkloadConfig::Process(config) => Self::Process(Process::new(config, timing.stop_within.as_duration())),
             WorkloadConfig::Systemd(config) => Self::Systemd(Systemd::new(config)),
+            WorkloadConfig::Docker(config) => {
+                let mount = match storage {
+                    StorageConfig::DockerVolume(volume) => Some(volume.mount.clone()),
+                    StorageConfig::Directory(_) => None,
+                };
+                Self::Docker(Docker::new(config, mount, timing.stop_within.as_duration()))
+            }
         }
     }
 
@@ -45,6 +57,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.facts(facts),
             Self::Systemd(unit) => unit.facts(facts).await,
+            Self::Docker(container) => container.facts(facts).await,
         }
     }
 
@@ -53,6 +66,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.token_file(),
             Self::Systemd(unit) => unit.token_file(),
+            Self::Docker(container) => container.token_file(),
         }
     }
 
@@ -61,6 +75,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.seen(),
             Self::Systemd(unit) => unit.seen().await,
+            Self::Docker(container) => container.seen().await,
         }
     }
 
@@ -69,6 +84,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.log_place(),
             Self::Systemd(unit) => unit.log_place(),
+            Self::Docker(container) => container.log_place(),
         }
     }
 
@@ -77,6 +93,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.log_tail().map_err(|e| e.to_string()),
             Self::Systemd(unit) => unit.log_tail().await,
+            Self::Docker(container) => container.log_tail().await,
         }
     }
 
@@ -85,6 +102,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.lock().await,
             Self::Systemd(unit) => unit.lock().await,
+            Self::Docker(container) => container.lock().await,
         }
     }
 
@@ -93,6 +111,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.running(),
             Self::Systemd(unit) => unit.running().await,
+            Self::Docker(container) => container.running().await,
         }
     }
 
@@ -101,6 +120,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.traces(lock),
             Self::Systemd(unit) => unit.traces().await,
+            Self::Docker(container) => container.traces().await,
         }
     }
 
@@ -109,6 +129,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.stop(lock).await,
             Self::Systemd(unit) => unit.stop().await,
+            Self::Docker(container) => container.stop().await,
         }
     }
 
@@ -117,6 +138,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.start(lock),
             Self::Systemd(unit) => unit.start().await,
+            Self::Docker(container) => container.start().await,
         }
     }
 
@@ -125,6 +147,7 @@ impl Workload {
         match self {
             Self::Process(process) => process.restart(lock, from).await,
             Self::Systemd(unit) => unit.restart(from).await,
+            Self::Docker(container) => container.restart(from).await,
         }
     }
 }

@@ -99,6 +99,10 @@ impl Container {
         self.engine.said(&["volume", "inspect", "--format", "{{.Mountpoint}}", volume]).into()
     }
 
+    fn has_original(&self) -> bool {
+        self.engine.lines(&["volume", "ls", "--format", "{{.Name}}"]).iter().any(|name| name == ORIGINAL)
+    }
+
     /// Where what is mounted at `/data` is on this host.
     fn data(&self) -> Option<PathBuf> {
         let format = "{{range .Mounts}}{{if eq .Destination \"/data\"}}{{.Source}}{{end}}{{end}}";
@@ -134,9 +138,10 @@ impl Container {
     /// Loses the identity; the container is made anew with these words, and started.
     fn lose_into(&self, bench: &Bench, keep_original: bool, more: &[&str]) {
         let data = bench.sandbox().dir().join("data");
-        // The sandbox takes the identity away that the connector has now.
-        if let Some(present) = self.data().filter(|path| path.join("identity.json").exists()) {
-            std::fs::copy(present.join("identity.json"), data.join("identity.json")).unwrap();
+        // The sandbox takes the identity away that the connector has now, or had until the last recovery was taken back.
+        let present = self.data().into_iter().chain(self.has_original().then(|| self.path_of(ORIGINAL)));
+        if let Some(identity) = present.map(|path| path.join("identity.json")).find(|path| path.exists()) {
+            std::fs::copy(identity, data.join("identity.json")).unwrap();
         }
         self.clear();
         bench.sandbox().command(&["up"]);
@@ -303,14 +308,16 @@ fn way_back(system: &Container, bench: &Bench) -> Vec<String> {
     let networks = |told: &Value| {
         let mut networks = told["NetworkSettings"]["Networks"].clone();
         for (_, endpoint) in networks.as_object_mut().unwrap() {
-            let own = told["Id"].as_str().unwrap()[..12].to_owned();
-            let aliases = endpoint["Aliases"].as_array().unwrap().iter().filter(|alias| **alias != own).cloned();
+            // The daemon adds these two. The name of the host stays what it was, which was the first one's id.
+            let own = [told["Id"].as_str().unwrap()[..12].into(), told["Config"]["Hostname"].clone()];
+            let aliases = endpoint["Aliases"].as_array().unwrap().iter().filter(|alias| !own.contains(alias)).cloned();
             *endpoint = serde_json::json!([endpoint["IPAMConfig"], aliases.collect::<Vec<_>>(), endpoint["NetworkID"]]);
         }
         networks
     };
     if found["Id"] == between["Id"] || networks(&found) != networks(&between) || found["Config"] != between["Config"] {
-        problems.push(format!("it was {found} and is {between}"));
+        let brief = |told: &Value| format!("{} with {}", told["Config"], networks(told));
+        problems.push(format!("it was {} and is {}", brief(&found), brief(&between)));
     }
     let run = String::from_utf8_lossy(&bench.recover(&["list"]).stdout).into_owned();
     let run =

@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Test,
     Ci { seconds: u32 },
     Crash { full: bool },
-    Heavy { heavy: &'static Heavy, full: bool },
+    Heavy { heavy: &'static Heavy, full: bool, part: Option<String> },
     Loom,
     Mutants(Work),
     Fuzz { targets: Vec<String>, bound: Bound },
@@ -129,7 +129,8 @@ fn list() -> String {
 
 fn help_of(heavy: &Heavy) -> String {
     let Heavy { name, text, .. } = heavy;
-    format!("Usage: cargo xtask {name} [--full]\n\n{text}\nThe whole output is kept in target/{name}.log.")
+    let part = if heavy.parts.is_some() { " [--lane NAME]" } else { "" };
+    format!("Usage: cargo xtask {name} [--full]{part}\n\n{text}\nThe whole output is kept in target/{name}.log.")
 }
 
 /// Reads the command line.
@@ -184,7 +185,10 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
         "bench" => Command::Bench { quick: flag(&mut args, "--quick") },
         "graphs" => Command::Graphs { check: flag(&mut args, "--check") },
         _ => match heavy {
-            Some(heavy) => Command::Heavy { heavy, full: flag(&mut args, "--full") },
+            Some(heavy) => {
+                let part = if heavy.parts.is_some() { value(&mut args, "--lane")? } else { None };
+                Command::Heavy { heavy, full: flag(&mut args, "--full"), part }
+            }
             None => Command::Test,
         },
     };
@@ -244,7 +248,10 @@ mod tests {
         assert_eq!(parsed("ci --seconds 3"), Ok(Parsed::Run(Command::Ci { seconds: 3 })));
         assert_eq!(parsed("graphs --check"), Ok(Parsed::Run(Command::Graphs { check: true })));
         let power = heavy::named("power").unwrap();
-        assert_eq!(parsed("power --full"), Ok(Parsed::Run(Command::Heavy { heavy: power, full: true })));
+        let heavy = |heavy, full, part| Ok(Parsed::Run(Command::Heavy { heavy, full, part }));
+        assert_eq!(parsed("power --full"), heavy(power, true, None));
+        let real = heavy::named("real").unwrap();
+        assert_eq!(parsed("real --lane docker"), heavy(real, false, Some("docker".into())));
         let work = Work { judge: false, package: Some("steps".into()), shard: Some((2, 8)) };
         assert_eq!(parsed("mutants --shard 2/8 --package steps"), Ok(Parsed::Run(Command::Mutants(work))));
         assert_eq!(parsed("graphs"), Ok(Parsed::Run(Command::Graphs { check: false })));
@@ -264,6 +271,8 @@ mod tests {
             "mutants --shard 0/2",
             "mutants --shard 3/2",
             "mutants --package src",
+            "power --lane docker",
+            "real --lane",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

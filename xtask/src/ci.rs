@@ -33,7 +33,7 @@ pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
 /// The heavy lanes. Those that wait for sandboxes most of the time stand beside those that compute.
 fn tracks(fuzz_seconds: u32) -> Vec<Track> {
     const WAITING: [&[&str]; 2] = [&["real"], &["faults", "lossy"]];
-    let heavy = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> { Box::new(|| heavy.lane(false)) };
+    let heavy = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> { Box::new(|| heavy.lane(false, None)) };
     let mut tracks: Vec<Track> =
         WAITING.iter().map(|names| names.iter().filter_map(|name| heavy::named(name)).map(heavy).collect()).collect();
     tracks[0].push(Box::new(|| lanes::crash(false)));

@@ -20,6 +20,8 @@ pub(crate) struct Heavy {
     pub(crate) targets: &'static [&'static str],
     /// Whether it is left to the night, and not part of `cargo xtask ci`.
     pub(crate) night: bool,
+    /// The variable that names one part of it, where it has parts that `--lane` chooses from.
+    pub(crate) parts: Option<&'static str>,
 }
 
 /// Every such lane.
@@ -32,6 +34,7 @@ Records every write, sync, rename and truncation that the journal makes, builds 
 leave of them, opens each, and looks for what was acknowledged. --full builds a million.",
         targets: &["power"],
         night: false,
+        parts: None,
     },
     Heavy {
         name: "sim",
@@ -42,6 +45,7 @@ After every event the invariants, at the end the outside's own ledger. RECOVER_S
 --full runs 10,000,000.",
         targets: &["seeds"],
         night: false,
+        parts: None,
     },
     Heavy {
         name: "diagnose-score",
@@ -51,6 +55,7 @@ Runs the corpus in scenarios/tests/diagnosis/corpus and prints which class each 
 missed, in class, sureness or procedure, fails it. Seconds, once built; both forms are the same.",
         targets: &["diagnosis"],
         night: false,
+        parts: None,
     },
     Heavy {
         name: "lossy",
@@ -61,6 +66,7 @@ not synced, resumes, and asks the ledger; beside it, sled alone on the same file
 /dev/fuse or the right to mount it is not run, and says so.",
         targets: &["lossy"],
         night: false,
+        parts: None,
     },
     Heavy {
         name: "flip",
@@ -70,6 +76,7 @@ Flips each bit and cuts at each length of the files of a finished state director
 segments. Each is damage or a torn tail that is tolerated, and never a silent change.",
         targets: &["flip"],
         night: false,
+        parts: None,
     },
     Heavy {
         name: "canary",
@@ -79,6 +86,7 @@ Puts canaries in the place of every secret, lets the authority repeat them where
 them in eight encodings in state, outputs, logs, arguments and environments of every process. Some checks need root.",
         targets: &["canary"],
         night: false,
+        parts: None,
     },
     Heavy {
         name: "race",
@@ -88,6 +96,7 @@ Starts a hundred commands on one target at once, and resumes after a kill; copie
 clocks in 1970, in 2100, and jumping. Some checks need root or a C compiler.",
         targets: &["race"],
         night: false,
+        parts: None,
     },
     Heavy {
         name: "badinput",
@@ -97,6 +106,7 @@ Arguments, configurations, replies, files and surroundings that are wrong in som
 that it must lead to. BADINPUT=word takes the cases whose name contains the word. Both forms are the same.",
         targets: &["badinput"],
         night: false,
+        parts: None,
     },
     Heavy {
         name: "faults",
@@ -108,6 +118,7 @@ the work without faults, and asks the sandbox's ledger. --full takes every call 
 that half is not run, and says so.",
         targets: &["faults", "io"],
         night: false,
+        parts: None,
     },
     Heavy {
         name: "real",
@@ -115,10 +126,12 @@ that half is not run, and says so.",
         text: "\
 Starts each system, loses the connector's identity as it is lost in life, kills the recovery with SIGKILL at 20 drawn moments for an
 original that is kept and for one that is gone, resumes, and asks the system itself and the control plane's ledger what happened.
-Systems: systemd-user (a user's manager of systemd, with a bus of its own). RECOVER_REAL=NAME runs one. --full makes ten times as many
-kills. A system that cannot be had here is said not to have been run.",
+Systems: systemd-user (a user's manager of systemd, with a bus of its own), docker (a Docker Engine of its own; docker.io and
+busybox-static are installed where root may). --lane NAME runs one. --full makes ten times as many kills. A system that cannot be had
+here is said not to have been run.",
         targets: &["real"],
         night: false,
+        parts: Some("RECOVER_REAL"),
     },
     Heavy {
         name: "uml",
@@ -129,6 +142,7 @@ boots it again, resumes, and asks the ledger of a control plane whose files are 
 linux.uml, busybox (static) or mkfs.ext4, or where a guest does not boot, it is not run, and says so.",
         targets: &["uml"],
         night: true,
+        parts: None,
     },
 ];
 
@@ -150,15 +164,18 @@ pub(crate) fn tests(targets: &[&str]) -> Command {
 }
 
 impl Heavy {
-    /// Runs it, bounded or in full.
-    pub(crate) fn lane(&self, full: bool) -> Lane {
-        Lane::run(self.name, || self.work(full).unwrap_or_else(Outcome::failed))
+    /// Runs it, bounded or in full; only one of its parts if that is named.
+    pub(crate) fn lane(&self, full: bool, part: Option<&str>) -> Lane {
+        Lane::run(self.name, || self.work(full, part).unwrap_or_else(Outcome::failed))
     }
 
-    fn work(&self, full: bool) -> Result<Outcome, String> {
+    fn work(&self, full: bool, part: Option<&str>) -> Result<Outcome, String> {
         let log = exec::root().join(format!("target/{}.log", self.name));
         let mut command = tests(self.targets);
         command.args(["--", "--nocapture"]).env("RECOVER_LANE", if full { "full" } else { "bounded" });
+        if let (Some(variable), Some(part)) = (self.parts, part) {
+            command.env(variable, part);
+        }
         let ran = exec::run_into(&mut command, &log)?;
         let figure = format!("{}: ", self.name);
         // libtest may have begun the line with the test's name.

@@ -32,7 +32,7 @@ fn run(command: &Command) -> ExitCode {
     let done = match command {
         Command::Ci { seconds } => return ci::run(*seconds),
         Command::Test => lane::report(lanes::test()),
-        Command::Heavy { heavy, full } => lane::report(heavy.lane(*full)),
+        Command::Heavy { heavy, full, part } => lane::report(heavy.lane(*full, part.as_deref())),
         Command::Mutants(work) => lane::report(mutants::lane(work)),
         Command::Loom => lane::report(lanes::loom()),
         Command::Crash { full } => lane::report(lanes::crash(*full)),

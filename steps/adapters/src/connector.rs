@@ -104,14 +104,18 @@ impl Connector {
         self
     }
 
-    /// Who else acts on the target, and where that is written.
+    /// Who else acts on the target, and where that is written. Where the target cannot be asked at all, nobody is named: a run
+    /// says what is the matter with it, and claims it before it changes anything.
     ///
     /// # Errors
-    /// With a sentence, if it cannot be told.
+    /// With a sentence, if a mark is there that cannot be understood.
     pub async fn held_by_another(&self) -> Result<Option<(Claim, String)>, String> {
         let Some(mark) = &self.mark else { return Ok(None) };
-        let other = mark.other().await.map_err(|trouble| trouble.text().to_owned())?;
-        Ok(other.map(|claim| (claim, mark.place())))
+        match mark.other().await {
+            Ok(other) => Ok(other.map(|claim| (claim, mark.place()))),
+            Err(trouble) if trouble.is(code::MARKED) => Err(trouble.text().to_owned()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Gives the target free: the run is closed. What it kept only for a way back goes, if the workload runs.

@@ -58,6 +58,11 @@ impl Trouble {
         }
     }
 
+    /// Whether it is a refusal of this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        matches!(self, Self::Refused(reason) if reason.code == code)
+    }
+
     /// The same trouble once part of a step has been applied: it is no longer sure that nothing was.
     pub(crate) fn midway(self) -> Self {
         Self::Unknown(self.text().to_owned())

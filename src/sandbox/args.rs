@@ -55,7 +55,7 @@ pub(crate) enum SandboxCommand {
         /// Where it finds a token when it starts.
         #[arg(long)]
         token_file: PathBuf,
-        /// Its log.
+        /// Its log; `-` is standard output.
         #[arg(long)]
         log: PathBuf,
         /// Where it notes each start.

@@ -5,7 +5,8 @@
 //! refused. What it must not do is help: nothing here repairs itself.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -67,7 +68,12 @@ struct Connector {
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(settings: Settings) -> Result<(), Error> {
-    let log = files::appender(&settings.log).map_err(Error::io("open the connector's log"))?;
+    let log = match settings.log.to_str() {
+        // Its output may be a socket, as that of a unit of systemd is, and those cannot be opened by a path.
+        Some("-") => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        _ => files::appender(&settings.log),
+    };
+    let log = log.map_err(Error::io("open the connector's log"))?;
     end_on_signal(log.try_clone().map_err(Error::io("open the connector's log"))?)?;
     let mut starts = files::appender(&settings.starts).map_err(Error::io("open the list of starts"))?;
     let start = StartLine { at: clock::rfc3339(clock::now()), pid: std::process::id() };

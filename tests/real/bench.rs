@@ -1,7 +1,7 @@
 //! The two sides of a lane: the sandbox's control plane, and its connector handed over to another system.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,6 +12,8 @@ pub struct Bench {
     sandbox: Sandbox,
     config: PathBuf,
     surroundings: Vec<(&'static str, String)>,
+    /// The command that runs another one where the workload is, if that is not here.
+    inside: Vec<String>,
 }
 
 impl Bench {
@@ -22,7 +24,12 @@ impl Bench {
         let text: String = text.lines().map(|line| workload(line) + "\n").collect();
         let config = sandbox.dir().join("real.toml");
         std::fs::write(&config, text).unwrap();
-        Self { sandbox, config, surroundings }
+        Self { sandbox, config, surroundings, inside: Vec::new() }
+    }
+
+    /// Runs `recover` through this command.
+    pub fn inside(self, inside: Vec<String>) -> Self {
+        Self { inside, ..self }
     }
 
     /// Gives the configuration this storage.
@@ -38,8 +45,15 @@ impl Bench {
     }
 
     pub fn recovering(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(RECOVER);
-        command.arg("--config").arg(&self.config).args(words).envs(self.surroundings.iter().cloned());
+        let mut command = self.binary(&self.config);
+        command.args(words);
+        command
+    }
+
+    fn binary(&self, config: &Path) -> Command {
+        let mut words = self.inside.iter().map(String::as_str).chain([RECOVER]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg("--config").arg(config).envs(self.surroundings.iter().cloned());
         command
     }
 
@@ -48,9 +62,28 @@ impl Bench {
         let text = std::fs::read_to_string(&self.config).unwrap().replace(word, other);
         let config = self.sandbox.dir().join(format!("{other}.{}.toml", variable.is_some()));
         std::fs::write(&config, text).unwrap();
-        let mut command = Command::new(RECOVER);
-        command.arg("--config").arg(&config).envs(self.surroundings.iter().cloned()).envs(variable);
+        let mut command = self.binary(&config);
+        command.envs(variable);
         command
+    }
+
+    /// Kills `recover` itself, also where another program runs it.
+    pub fn kill(&self, child: &mut Child) {
+        if self.inside.is_empty() {
+            return child.kill().unwrap();
+        }
+        let parent = format!("\nPPid:\t{}\n", child.id());
+        let is_its =
+            |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|text| text.contains(&parent));
+        // It may not have been made yet.
+        while child.try_wait().unwrap().is_none() {
+            let pids = std::fs::read_dir("/proc").unwrap();
+            let pids = pids.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).filter(is_its);
+            let kill = |pid| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            if pids.map(kill).filter(Result::is_ok).count() > 0 {
+                return;
+            }
+        }
     }
 
     pub fn recover(&self, words: &[&str]) -> Output {

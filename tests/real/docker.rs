@@ -43,7 +43,7 @@ struct Before {
 
 impl Container {
     fn on(engine: Engine, sandbox: &Sandbox) -> Self {
-        let (words, token_file) = crate::systemd_user::words(sandbox);
+        let (words, token_file) = crate::unit::words(sandbox);
         let after = |flag: &str| words[words.iter().position(|word| word == flag).unwrap() + 1].clone();
         let handover = token_file.parent().unwrap().join("handover");
         std::fs::create_dir_all(&handover).unwrap();
@@ -224,8 +224,8 @@ impl System for Container {
     }
 }
 
-pub fn run(full: bool) -> Ran {
-    let engine = match Engine::start(Path::new(RECOVER)) {
+pub fn run(kills: u32) -> Ran {
+    let engine = match Engine::start().and_then(|engine| engine.import(Path::new(RECOVER)).map(|()| engine)) {
         Ok(engine) => engine,
         Err(why) => return Ran::Not(why),
     };
@@ -237,7 +237,7 @@ pub fn run(full: bool) -> Ran {
     );
     let bench = Bench::new(sandbox, &workload, Vec::new());
     bench.store_on(&format!("storage = {{ docker-volume = {{ mount = \"/data\", originals = [{ORIGINAL:?}] }} }}"));
-    match lane::run(&system, &bench, if full { 200 } else { 20 }, 2) {
+    match lane::run(&system, &bench, kills, 2) {
         Ran::Done { figures, mut problems } => {
             if problems.is_empty() {
                 for (what, found) in [

@@ -28,16 +28,17 @@ rm -rf "$home"
 /// The packages of Debian that are needed, by a program of each.
 const NEEDED: [(&str, &str); 2] = [("dockerd", "docker.io"), ("busybox", "busybox-static")];
 
-/// The daemon, with one image of the binary under test.
+/// The daemon.
 pub struct Engine {
     shell: Child,
     home: PathBuf,
 }
 
+/// The image that has the binary under test.
 pub const IMAGE: &str = "edge:1";
 
 impl Engine {
-    pub fn start(binary: &Path) -> Result<Self, String> {
+    pub fn start() -> Result<Self, String> {
         install()?;
         // What the daemon looks for to tell how to make control groups.
         std::fs::create_dir_all("/run/systemd/system").map_err(|e| format!("/run/systemd/system: {e}"))?;
@@ -54,7 +55,6 @@ impl Engine {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        engine.import(binary)?;
         Ok(engine)
     }
 
@@ -83,7 +83,7 @@ impl Engine {
     }
 
     /// Nothing can be pulled: an image is the binary, the libraries that it needs, and busybox for what only has to be there.
-    fn import(&self, binary: &Path) -> Result<(), String> {
+    pub fn import(&self, binary: &Path) -> Result<(), String> {
         let root = self.home.join("image");
         let copy = |from: &Path, to: &Path| {
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -96,15 +96,23 @@ impl Engine {
         for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
             copy(Path::new(library), &root.join(library.trim_start_matches('/')))?;
         }
-        let mut tar = Command::new("tar");
-        let mut tar = tar.arg("-C").arg(&root).args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut import = Command::new("docker");
-        import.arg("--host").arg(format!("unix://{}", self.socket().display()));
         // A path that it declares gets a volume that nobody named, in every container that says nothing of it.
-        import.args(["import", "--change", "VOLUME /data", "--change", "VOLUME /cache", "-", IMAGE]);
-        let imported = import.stdin(tar.stdout.take().unwrap()).output().unwrap();
-        tar.wait().unwrap();
+        self.import_folder(&root, IMAGE, &["VOLUME /data", "VOLUME /cache"])?;
         std::fs::remove_dir_all(&root).unwrap();
+        Ok(())
+    }
+
+    /// Makes an image of a folder.
+    pub fn import_folder(&self, root: &Path, name: &str, changes: &[&str]) -> Result<(), String> {
+        let mut tar = Command::new("tar");
+        let mut tar = tar.arg("-C").arg(root).args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut import = Command::new("docker");
+        import.arg("--host").arg(format!("unix://{}", self.socket().display())).arg("import");
+        for change in changes {
+            import.args(["--change", change]);
+        }
+        let imported = import.args(["-", name]).stdin(tar.stdout.take().unwrap()).output().unwrap();
+        tar.wait().unwrap();
         let why = String::from_utf8_lossy(&imported.stderr);
         if imported.status.success() { Ok(()) } else { Err(format!("the image cannot be imported: {why}")) }
     }
@@ -127,6 +135,8 @@ fn found(program: &str) -> Option<String> {
 
 /// Root alone can run a daemon, and install one.
 fn install() -> Result<(), String> {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _only = ONE_AT_A_TIME.lock();
     if !nix::unistd::geteuid().is_root() {
         return Err("a Docker daemon of its own needs root".to_owned());
     }

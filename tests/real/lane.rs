@@ -102,7 +102,7 @@ fn one(
     if let Some(after) = killed_after {
         std::thread::sleep(after);
         figures.kills += u32::from(child.try_wait().unwrap().is_none());
-        child.kill().unwrap();
+        bench.kill(&mut child);
     }
     let ended = child.wait().unwrap();
     let spent = begun.elapsed();

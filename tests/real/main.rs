@@ -20,16 +20,19 @@ mod lane;
 mod random;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
+mod systemd_system;
 mod systemd_user;
+mod unit;
 
 use std::process::ExitCode;
 
-use lane::Ran;
+use lane::{Figures, Ran};
 
 /// A lane: its name and what runs it.
-type Lane = (&'static str, fn(full: bool) -> Ran);
+type Lane = (&'static str, fn(kills: u32) -> Ran);
 
-const LANES: &[Lane] = &[("systemd-user", systemd_user::run), ("docker", docker::run)];
+const LANES: &[Lane] =
+    &[("systemd-user", systemd_user::run), ("systemd-system", systemd_system::run), ("docker", docker::run)];
 
 fn main() -> ExitCode {
     // What test runners ask of every test binary.
@@ -39,6 +42,9 @@ fn main() -> ExitCode {
     }
     let only = std::env::var("RECOVER_REAL").ok().filter(|only| !only.is_empty());
     let full = std::env::var("RECOVER_LANE").is_ok_and(|lane| lane == "full");
+    // While one is being built, fewer.
+    let kills = std::env::var("RECOVER_KILLS").ok().and_then(|kills| kills.parse().ok());
+    let kills = kills.unwrap_or(if full { 200 } else { 20 });
     let wanted: Vec<&Lane> =
         LANES.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)).collect();
     if wanted.is_empty() {
@@ -46,8 +52,14 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
-    for (name, run) in wanted {
-        match run(full) {
+    // They wait most of the time, and have nothing in common.
+    let ran: Vec<(&str, Ran)> = std::thread::scope(|scope| {
+        let running: Vec<_> = wanted.into_iter().map(|(name, run)| (*name, scope.spawn(move || run(kills)))).collect();
+        let died = |_| Ran::Done { figures: Figures::default(), problems: vec!["it panicked".to_owned()] };
+        running.into_iter().map(|(name, lane)| (name, lane.join().unwrap_or_else(died))).collect()
+    });
+    for (name, ran) in ran {
+        match ran {
             Ran::Done { figures, problems } => {
                 println!("real: {name}: {figures}");
                 problems.iter().for_each(|problem| println!("real: {name}: FAILED: {problem}"));

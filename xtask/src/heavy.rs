@@ -126,8 +126,9 @@ that half is not run, and says so.",
         text: "\
 Starts each system, loses the connector's identity as it is lost in life, kills the recovery with SIGKILL at 20 drawn moments for an
 original that is kept and for one that is gone, resumes, and asks the system itself and the control plane's ledger what happened.
-Systems: systemd-user (a user's manager of systemd, with a bus of its own), docker (a Docker Engine of its own; docker.io and
-busybox-static are installed where root may). --lane NAME runs one. --full makes ten times as many kills. A system that cannot be had
+Systems: systemd-user (a user's manager of systemd, with a bus of its own), systemd-system (systemd as PID 1, in a container that has the
+host's /usr), docker (a Docker Engine of its own; docker.io and busybox-static are installed where root may). --lane NAME runs one;
+all run beside each other. --full makes ten times as many kills. A system that cannot be had
 here is said not to have been run.",
         targets: &["real"],
         night: false,

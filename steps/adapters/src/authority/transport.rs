@@ -73,8 +73,15 @@ impl Transport {
             .user_agent(concat!("recover/", env!("CARGO_PKG_VERSION")));
         if let Some(ca) = &config.ca {
             builder = builder.tls_certs_only(certificates(ca)?);
+        } else if config.base.is_plain() {
+            // A host without any certificate of a CA can do without.
+            builder = builder.tls_certs_only([]);
         }
-        let client = builder.build().map_err(|e| format!("the HTTP client cannot be made: {}", chain(&e)))?;
+        let client = builder.build().map_err(|e| {
+            let hint =
+                "give the authority's CA as `authority.http.ca`, or install the system's (Debian: ca-certificates)";
+            format!("the HTTP client cannot be made: {}; {hint}", chain(&e))
+        })?;
         let org = config
             .org
             .as_deref()

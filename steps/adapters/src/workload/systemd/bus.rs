@@ -184,17 +184,46 @@ impl Bus {
     /// A call that was refused surely did nothing; one without an answer may have.
     fn failed(&self, what: &str, error: &zbus::Error) -> Trouble {
         let text = format!("{} cannot be {what}: {error}", self.unit);
-        if !matches!(error, zbus::Error::MethodError(..)) {
-            return if what == "asked" { Trouble::retry(text) } else { Trouble::Unknown(text) };
+        match said_no(error) {
+            Some(No::Denied) => {
+                let hint = "run as root, or allow org.freedesktop.systemd1.manage-units for this unit in polkit";
+                Trouble::refused(code::WORKLOAD, format!("{text}; {hint}"))
+            }
+            Some(No::Other) => Trouble::refused(code::WORKLOAD, text),
+            None if what == "asked" => Trouble::retry(text),
+            None => Trouble::Unknown(text),
         }
-        let denied =
-            ["org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"];
-        if denied.iter().any(|name| named(error, name)) {
-            let hint = "run as root, or allow org.freedesktop.systemd1.manage-units for this unit in polkit";
-            return Trouble::refused(code::WORKLOAD, format!("{text}; {hint}"));
-        }
-        Trouble::refused(code::WORKLOAD, text)
     }
+}
+
+/// How a call was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum No {
+    /// For want of a right.
+    Denied,
+    /// For another reason.
+    Other,
+}
+
+/// Whether the other side said no; `None` if it may as well have done it. The errors that every bus has come with a type of their own.
+fn said_no(error: &zbus::Error) -> Option<No> {
+    use fdo::Error as E;
+    let zbus::Error::FDO(error) = error else {
+        return matches!(error, zbus::Error::MethodError(..)).then_some(No::Other);
+    };
+    if matches!(**error, E::AccessDenied(_) | E::InteractiveAuthorizationRequired(_) | E::AuthFailed(_)) {
+        return Some(No::Denied);
+    }
+    let no = matches!(
+        **error,
+        E::UnknownMethod(_)
+            | E::UnknownObject(_)
+            | E::UnknownInterface(_)
+            | E::InvalidArgs(_)
+            | E::NotSupported(_)
+            | E::LimitsExceeded(_)
+    );
+    no.then_some(No::Other)
 }
 
 /// Whether the manager answered with the error of this name.
@@ -227,5 +256,18 @@ mod tests {
         assert_eq!(state("active", "running").life(), Some(Instance("ab01".into())));
         let nameless = State { invocation: Vec::new(), ..state("active", "running") };
         assert_eq!(nameless.life(), None, "a life that cannot be told from another is none");
+    }
+
+    #[test]
+    fn a_denial_of_polkit_is_a_refusal_and_no_doubt() {
+        let said = |error: fdo::Error| said_no(&zbus::Error::FDO(Box::new(error)));
+        let why = || "Interactive authentication required.".to_owned();
+        assert_eq!(said(fdo::Error::InteractiveAuthorizationRequired(why())), Some(No::Denied));
+        assert_eq!(said(fdo::Error::AccessDenied(why())), Some(No::Denied));
+        assert_eq!(said(fdo::Error::InvalidArgs(why())), Some(No::Other));
+        for silent in [fdo::Error::NoReply(why()), fdo::Error::Disconnected(why()), fdo::Error::TimedOut(why())] {
+            assert_eq!(said(silent), None, "it may have been done");
+        }
+        assert_eq!(said_no(&zbus::Error::InvalidReply), None);
     }
 }

@@ -19,12 +19,11 @@ pub struct Bench {
 impl Bench {
     /// A sandbox whose configuration gets this workload. It is seen with these variables.
     pub fn new(sandbox: Sandbox, workload: &str, surroundings: Vec<(&'static str, String)>) -> Self {
-        let text = std::fs::read_to_string(sandbox.config()).unwrap();
-        let workload = |line: &str| if line.starts_with("workload = ") { workload.to_owned() } else { line.to_owned() };
-        let text: String = text.lines().map(|line| workload(line) + "\n").collect();
         let config = sandbox.dir().join("real.toml");
-        std::fs::write(&config, text).unwrap();
-        Self { sandbox, config, surroundings, inside: Vec::new() }
+        std::fs::copy(sandbox.config(), &config).unwrap();
+        let bench = Self { sandbox, config, surroundings, inside: Vec::new() };
+        bench.configure(workload);
+        bench
     }
 
     /// Runs `recover` through this command.
@@ -32,12 +31,19 @@ impl Bench {
         Self { inside, ..self }
     }
 
-    /// Gives the configuration this storage.
-    pub fn store_on(&self, storage: &str) {
+    /// Puts another line into the configuration, in the place of the one with its key.
+    pub fn configure(&self, line: &str) {
+        let key = line.split('=').next().unwrap();
         let text = std::fs::read_to_string(&self.config).unwrap();
-        let line = |line: &str| if line.starts_with("storage = ") { storage.to_owned() } else { line.to_owned() };
-        let text: String = text.lines().map(|text| line(text) + "\n").collect();
+        let line = |old: &str| if old.starts_with(&format!("{key}=")) { line.to_owned() } else { old.to_owned() };
+        let text: String = text.lines().map(|old| line(old) + "\n").collect();
         std::fs::write(&self.config, text).unwrap();
+    }
+
+    /// The line with the storage.
+    pub fn storage(&self) -> String {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        text.lines().find(|line| line.starts_with("storage = ")).unwrap().to_owned()
     }
 
     pub fn sandbox(&self) -> &Sandbox {

@@ -236,7 +236,7 @@ pub fn run(kills: u32) -> Ran {
         "workload = {{ docker = {{ container = {NAME:?}, socket = {socket:?}, token_file = {token_file:?} }} }}"
     );
     let bench = Bench::new(sandbox, &workload, Vec::new());
-    bench.store_on(&format!("storage = {{ docker-volume = {{ mount = \"/data\", originals = [{ORIGINAL:?}] }} }}"));
+    bench.configure(&format!("storage = {{ docker-volume = {{ mount = \"/data\", originals = [{ORIGINAL:?}] }} }}"));
     match lane::run(&system, &bench, kills, 2) {
         Ran::Done { figures, mut problems } => {
             if problems.is_empty() {
@@ -324,8 +324,16 @@ fn way_back(system: &Container, bench: &Bench) -> Vec<String> {
         run.lines().rfind(|line| !line.starts_with("closed")).unwrap().split_whitespace().last().unwrap().to_owned();
     let cancelled = bench.recover(&["cancel", &run]);
     let back = system.inspected(NAME);
-    if back["Id"] != found["Id"] || back["Mounts"] != found["Mounts"] || back["State"]["Running"] != true {
-        problems.push(format!("it is not as it was found: {}: {back}", told(&cancelled)));
+    // The daemon lists them in no order.
+    let mounts = |told: &Value| {
+        let mut mounts: Vec<String> = told["Mounts"].as_array().unwrap().iter().map(Value::to_string).collect();
+        mounts.sort();
+        mounts
+    };
+    let brief = |told: &Value| format!("{} {:?} {}", told["Id"], mounts(told), told["State"]["Running"]);
+    if brief(&back) != brief(&found) {
+        let (was, is) = (brief(&found), brief(&back));
+        problems.push(format!("it is not as it was found, {was}, but {is}: {}", told(&cancelled)));
     }
     let names = engine.lines(&["ps", "--all", "--format", "{{.Names}}"]);
     if names != [NAME] {

@@ -79,7 +79,9 @@ impl Host {
         for volume in [&units, &sandbox, &token, &binary] {
             words.extend(["--volume", volume]);
         }
-        words.extend([IMAGE, "/lib/systemd/systemd", "--unit=basic.target"]);
+        // As the root of a host is, and of a container is not: a credential is mounted elsewhere, and moved to where the unit sees it.
+        let boot = "mount --make-rshared / && exec /lib/systemd/systemd --unit=basic.target";
+        words.extend([IMAGE, "/bin/sh", "-c", boot]);
         engine.said(&words);
         let pid = engine.said(&["inspect", "--format", "{{.State.Pid}}", NAME]);
         let host = Self { engine, pid, home };
@@ -144,21 +146,33 @@ pub fn run(kills: u32) -> Ran {
         Err(why) => return Ran::Not(why),
     };
     let sandbox = Sandbox::up();
-    let (mut command, token_file) = unit::words(&sandbox);
-    let at = command.iter().position(|word| word == "--log").unwrap();
-    command[at + 1] = "-".to_owned();
+    let (command, token_file) = unit::words(&sandbox);
+    let command = unit::with(command, "--log", "-");
     let host = match Host::boot(engine, &sandbox, token_file.parent().unwrap()) {
         Ok(host) => host,
         Err(why) => return Ran::Not(why),
     };
-    host.write_unit(&command);
-    let workload = format!("workload = {{ systemd = {{ unit = {UNIT:?}, token_file = {token_file:?} }} }}");
+    host.write_unit(&unit::with(command.clone(), "--token-file", "%d/pairing-token"), "");
+    let (data, originals) = (sandbox.dir().join("data"), sandbox.dir().join("original"));
+    let token = "token = { credential = \"pairing-token\" }";
+    // On the tmpfs of the container: systemd hides what is in /dev/shm where it reads a credential.
+    let workload =
+        format!("workload = {{ systemd = {{ unit = {UNIT:?}, token_file = \"/run/edge/token\", {token} }} }}");
     let bench = Bench::new(sandbox, &workload, Vec::new()).inside(host.inside(None));
-    let system = Unit { manager: host };
+    let own_storage = bench.storage();
+    bench.configure(&format!("storage = {{ systemd-unit = {{ path = {data:?}, originals = [{originals:?}] }} }}"));
+    let system = Unit::new(host, "BindPaths", "");
     match lane::run(&system, &bench, kills, 3) {
         Ran::Done { figures, mut problems } => {
             if problems.is_empty() {
                 problems.extend(unit::bad_input(&system, &bench, "DBUS_SYSTEM_BUS_ADDRESS"));
+                // A person may not write where units are: here the directory itself is moved, and the token read as a file.
+                let system = Unit::new(system.manager, unit::NOTHING, "");
+                system.manager.write_unit(&command, "");
+                bench.configure(&own_storage);
+                bench.configure(&format!(
+                    "workload = {{ systemd = {{ unit = {UNIT:?}, token_file = {token_file:?} }} }}"
+                ));
                 problems.extend(access(&system, bench, token_file.parent().unwrap()));
             }
             Ran::Done { figures, problems }

@@ -121,20 +121,68 @@ pub fn run(kills: u32) -> Ran {
     };
     let sandbox = Sandbox::up();
     let (command, token_file) = unit::words(&sandbox);
-    manager.write_unit(&command);
+    let (command, variable) = (unit::with(command, "--data", "${PAM_AGENT_DATA_DIR}"), "PAM_AGENT_DATA_DIR");
+    let (data, originals) = (sandbox.dir().join("data"), sandbox.dir().join("original"));
+    let told = format!("Environment={variable}={}\n", data.display());
+    manager.write_unit(&command, &told);
     let log = sandbox.dir().join("connector.log");
     let workload = format!(
         "workload = {{ systemd = {{ unit = {UNIT:?}, manager = \"user\", token_file = {token_file:?}, log = {log:?} }} }}"
     );
     let bench = Bench::new(sandbox, &workload, manager.surroundings());
-    let system = Unit { manager };
+    bench.configure(&format!(
+        "storage = {{ systemd-unit = {{ path = {data:?}, variable = {variable:?}, originals = [{originals:?}] }} }}"
+    ));
+    let system = Unit::new(manager, "Environment", &format!("{variable}="));
     match lane::run(&system, &bench, kills, 1) {
         Ran::Done { figures, mut problems } => {
             if problems.is_empty() {
                 problems.extend(unit::bad_input(&system, &bench, "DBUS_SESSION_BUS_ADDRESS"));
+                let found = by_variable(&system, &bench, &command, &told, &token_file);
+                problems.extend(found.into_iter().map(|problem| format!("a token in a variable: {problem}")));
             }
             Ran::Done { figures, problems }
         }
         not @ Ran::Not(_) => not,
     }
+}
+
+/// A connector that takes its token from a variable alone: the script here writes the variable to where the sandbox's connector looks.
+fn by_variable(
+    system: &Unit<UserManager>,
+    bench: &Bench,
+    command: &[String],
+    told: &str,
+    token_file: &Path,
+) -> Vec<String> {
+    let (script, handed) = (bench.sandbox().dir().join("start.sh"), token_file.with_file_name("handed"));
+    let handed = handed.display();
+    let text = format!(
+        "#!/bin/sh\numask 077\nrm -f {handed}\n[ -z \"$PAM_AGENT_TOKEN\" ] || printf %s \"$PAM_AGENT_TOKEN\" >{handed}\nunset PAM_AGENT_TOKEN\nexec \"$@\"\n"
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let command = unit::with(command.to_vec(), "--token-file", &handed.to_string());
+    let command = [vec![script.display().to_string()], command].concat();
+    system.manager.write_unit(&command, told);
+    let token = "token = { environment = \"PAM_AGENT_TOKEN\" }";
+    bench.configure(&format!(
+        "workload = {{ systemd = {{ unit = {UNIT:?}, manager = \"user\", token_file = {token_file:?}, {token} }} }}"
+    ));
+    // What was lost before is lost still, and its original goes with it.
+    std::fs::remove_dir_all(bench.sandbox().dir().join("original")).unwrap();
+    system.manager.done(&["restart", UNIT]);
+    let output = bench.recover(lane::GO);
+    let mut problems = Vec::new();
+    if !output.status.success() {
+        problems.push(format!("exit {:?}: {}", output.status.code(), String::from_utf8_lossy(&output.stderr)));
+    }
+    let ledger = bench.ledger();
+    if ledger["pairs"] != 1 || ledger["live_tokens"] != 0 {
+        problems.push(format!("there was not one pairing, or a token works: {ledger}"));
+    }
+    if !system.manager.property("DropInPaths").is_empty() || token_file.exists() {
+        problems.push("something is left of the token".to_owned());
+    }
+    problems
 }

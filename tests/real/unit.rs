@@ -1,13 +1,17 @@
 //! The connector as a unit of systemd, whichever manager has it.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
 use crate::lane::{self, System};
 use crate::sandbox::Sandbox;
 
 pub const UNIT: &str = "edge-connector.service";
+/// A property that says nothing of where the files are: they are moved, and the unit is not told.
+pub const NOTHING: &str = "Description";
 /// The exit of a run that ends with everything as it was found.
 pub const AS_FOUND: i32 = 2;
 
@@ -28,47 +32,90 @@ pub trait Manager {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    fn write_unit(&self, command: &[String]) {
+    /// Writes the connector's unit, with these lines besides, and forgets every drop-in, as a deployment does.
+    fn write_unit(&self, command: &[String], lines: &str) {
         let quoted: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
         let text = format!(
-            "[Unit]\nDescription=the connector under test\nStartLimitIntervalSec=0\n\n[Service]\nExecStart={}\nRestart=on-failure\nRestartSec=100ms\n",
+            "[Unit]\nDescription=the connector under test\nStartLimitIntervalSec=0\n\n[Service]\nExecStart={}\nRestart=on-failure\nRestartSec=100ms\n{lines}",
             quoted.join(" ")
         );
         std::fs::write(self.units().join(UNIT), text).unwrap();
+        self.forget_drop_ins();
+    }
+
+    fn forget_drop_ins(&self) {
+        drop(std::fs::remove_dir_all(self.units().join(format!("{UNIT}.d"))));
         self.done(&["daemon-reload"]);
     }
 }
 
+/// The unit, and what has to be known of it to judge a recovery.
 pub struct Unit<M> {
     pub manager: M,
+    /// The property by which it is told where its files are, and what stands before the path in it.
+    told_by: (&'static str, String),
+    kept: Cell<bool>,
+}
+
+impl<M: Manager> Unit<M> {
+    pub fn new(manager: M, property: &'static str, before: &str) -> Self {
+        Self { manager, told_by: (property, before.to_owned()), kept: Cell::new(false) }
+    }
+
+    /// Where its files are, as the manager says.
+    fn data(&self, bench: &Bench) -> PathBuf {
+        let (property, before) = &self.told_by;
+        let told = if *property == NOTHING { String::new() } else { self.manager.property(property) };
+        let of = |word: &str| Some(PathBuf::from(word.strip_prefix(before.as_str())?.split(':').next()?));
+        told.split_whitespace().rev().find_map(of).unwrap_or_else(|| bench.sandbox().dir().join("data"))
+    }
 }
 
 impl<M: Manager> System for Unit<M> {
     fn lose(&self, bench: &Bench, keep_original: bool) {
         self.manager.done(&["stop", UNIT]);
+        // Where the unit has its identity elsewhere, the sandbox does not know it.
+        let (identity, own) = (self.identity(bench), bench.sandbox().dir().join("data/identity.json"));
+        if !identity.is_empty() && !own.exists() {
+            std::fs::write(own, identity).unwrap();
+        }
         // The sandbox pairs it anew and takes the identity away; the unit then finds what it finds in life: nothing.
         bench.sandbox().command(&["up"]);
         bench.sandbox().lose(keep_original);
         bench.end_the_sandboxs_own();
+        self.manager.forget_drop_ins();
+        self.kept.set(keep_original);
         self.manager.done(&["start", UNIT]);
+    }
+
+    fn identity(&self, bench: &Bench) -> Vec<u8> {
+        std::fs::read(self.data(bench).join("identity.json")).unwrap_or_default()
     }
 
     fn problems(&self, bench: &Bench) -> Vec<String> {
         let mut problems = Vec::new();
-        for (property, right) in
-            [("ActiveState", "active"), ("SubState", "running"), ("NRestarts", "0"), ("DropInPaths", "")]
-        {
+        for (property, right) in [("ActiveState", "active"), ("SubState", "running"), ("NRestarts", "0")] {
             let found = self.manager.property(property);
             if found != right {
                 problems.push(format!("systemd says {property}={found}, not {right}"));
             }
         }
+        // One for the original, that is to stay; none for a token, which is withdrawn.
+        let drop_ins = self.manager.property("DropInPaths");
+        let right = |path: &str| path.contains("/90-recover-run_");
+        let drop_ins: Vec<&str> = drop_ins.split_whitespace().collect();
+        if drop_ins.len() != usize::from(self.kept.get() && self.told_by.0 != NOTHING)
+            || !drop_ins.iter().all(|path| right(path))
+        {
+            problems.push(format!("the drop-ins are {drop_ins:?}"));
+        }
+        let plane = words(bench.sandbox()).0;
+        let plane = &plane[plane.iter().position(|word| word == "--control-plane").unwrap() + 1];
         let processes = std::fs::read_dir("/proc").unwrap().filter(|entry| {
             let path = entry.as_ref().unwrap().path().join("cmdline");
             let words = std::fs::read(path).unwrap_or_default();
             let words: Vec<&[u8]> = words.split(|byte| *byte == 0).collect();
-            let data = bench.sandbox().dir().join("data");
-            words.get(2) == Some(&&b"connector"[..]) && words.contains(&data.as_os_str().as_encoded_bytes())
+            words.get(2) == Some(&&b"connector"[..]) && words.contains(&plane.as_bytes())
         });
         let processes = processes.count();
         if processes != 1 {
@@ -90,6 +137,11 @@ pub fn bad_input<M: Manager>(system: &Unit<M>, bench: &Bench, nowhere: &str) -> 
         ("no bus", bench.with_workload(UNIT, UNIT, Some(nowhere)), "systemd cannot be reached"),
     ];
     system.lose(bench, true);
+    // The unit counts as started a moment before the connector notes it.
+    let until = Instant::now() + Duration::from_secs(5);
+    while bench.ledger()["starts"] == 0 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let before = bench.ledger();
     let mut problems = Vec::new();
     for (what, recovering, said) in cases {
@@ -106,6 +158,13 @@ pub fn bad_input<M: Manager>(system: &Unit<M>, bench: &Bench, nowhere: &str) -> 
         }
     }
     problems
+}
+
+/// The command with another word behind one of its flags.
+pub fn with(mut command: Vec<String>, flag: &str, value: &str) -> Vec<String> {
+    let at = command.iter().position(|word| word == flag).unwrap();
+    value.clone_into(&mut command[at + 1]);
+    command
 }
 
 /// The sandbox's connector: its command, and where it looks for a token.

@@ -35,6 +35,37 @@ pub enum WorkloadConfig {
     Docker(DockerConfig),
 }
 
+/// How a unit of systemd gets to see the token in `token_file`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenAs {
+    /// It reads the file itself.
+    #[default]
+    File,
+    /// As a credential of this name: a drop-in with `LoadCredential=` is there until the token is withdrawn.
+    Credential(String),
+    /// As a variable of this name: a drop-in with `EnvironmentFile=` is there until then. Only for a workload that knows nothing else:
+    /// what it starts inherits the variable.
+    Environment(String),
+}
+
+/// A directory that a unit of systemd is told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnitStorageConfig {
+    /// The directory, if the unit's text says nothing else; without `variable`, also where it is seen in the unit's own view of the files.
+    pub path: PathBuf,
+    /// The variable that tells the workload its directory, such as `PAM_AGENT_DATA_DIR`. If not given, `BindPaths=` does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
+    /// As of a directory.
+    #[serde(default)]
+    pub originals: Vec<PathBuf>,
+    /// The name of the file with the identity.
+    #[serde(default = "identity_json")]
+    pub identity: String,
+}
+
 /// A container of Docker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -61,8 +92,11 @@ pub struct SystemdConfig {
     /// Whose manager has it.
     #[serde(default)]
     pub manager: Manager,
-    /// Where it looks for a token, on tmpfs.
+    /// The file with the token, on tmpfs.
     pub token_file: PathBuf,
+    /// How the unit gets to see it.
+    #[serde(default)]
+    pub token: TokenAs,
     /// The file that its output goes to; the journal if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<PathBuf>,
@@ -102,6 +136,8 @@ pub struct ProcessConfig {
 pub enum StorageConfig {
     /// A directory on this host.
     Directory(DirectoryConfig),
+    /// A directory of this host that the workload, a unit of systemd, is told of: another takes its place by a drop-in.
+    SystemdUnit(UnitStorageConfig),
     /// What is mounted in the container of Docker that is the workload: a volume, or a directory of this host.
     DockerVolume(VolumeConfig),
 }
@@ -203,6 +239,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    pub(crate) fn of_no_unit() -> Self {
+        let wrong = "needs `workload.systemd`: it is changed by a drop-in of the unit".to_owned();
+        Self { key: "storage.systemd-unit", wrong }
+    }
+
     pub(crate) fn of_no_container() -> Self {
         let wrong = "needs `workload.docker`: it is mounted in a container".to_owned();
         Self { key: "storage.docker-volume", wrong }
@@ -285,13 +326,42 @@ impl ProcessConfig {
     }
 }
 
+impl UnitStorageConfig {
+    /// Checks what is no path; gives the paths.
+    fn places(&self, workload: &WorkloadConfig) -> Result<Places<'_>, ConfigError> {
+        match workload {
+            WorkloadConfig::Systemd(_) => {}
+            WorkloadConfig::Process(_) | WorkloadConfig::Docker(_) => return Err(ConfigError::of_no_unit()),
+        }
+        if self.variable.as_deref().is_some_and(|name| !is_variable(name)) {
+            return err("storage.systemd-unit.variable", "must be the name of a variable of the environment");
+        }
+        if !file_name(&self.identity) {
+            return err("storage.systemd-unit.identity", "must be the name of a file, without a folder");
+        }
+        let originals = self.originals.iter().map(|path| ("storage.systemd-unit.originals", path.as_path()));
+        Ok([("storage.systemd-unit.path", self.path.as_path())].into_iter().chain(originals).collect())
+    }
+}
+
+/// A name without a folder.
+fn file_name(name: &str) -> bool {
+    !name.contains(['/', '\0']) && matches!(Path::new(name).components().next(), Some(Component::Normal(_)))
+}
+
+/// What systemd takes as the name of a variable.
+fn is_variable(name: &str) -> bool {
+    name.len() <= 128
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 impl StorageConfig {
     /// Checks what is no path; gives the paths.
     fn places(&self, workload: &WorkloadConfig) -> Result<Places<'_>, ConfigError> {
-        let file_name = |name: &str| {
-            !name.contains(['/', '\0']) && matches!(Path::new(name).components().next(), Some(Component::Normal(_)))
-        };
         match self {
+            Self::SystemdUnit(unit) => unit.places(workload),
             Self::Directory(directory) => {
                 if directory.originals.contains(&directory.path) {
                     return err("storage.directory.originals", "names the workload's own directory");
@@ -347,6 +417,30 @@ impl SystemdConfig {
         let stem = self.unit.strip_suffix(".service").unwrap_or_default();
         if stem.is_empty() || self.unit.len() > 255 || !stem.bytes().all(allowed) || stem.ends_with('@') {
             return err("workload.systemd.unit", "must be the full name of a service, such as `connector.service`");
+        }
+        match &self.token {
+            TokenAs::File => {}
+            TokenAs::Credential(name) => {
+                // systemd.exec(5): a name is as that of a file.
+                if name.len() > 128 || name.contains(':') || !crate::systemd::is_plain_word(name) || !file_name(name) {
+                    return err("workload.systemd.token.credential", "must be the name of a credential");
+                }
+                // Seen with systemd 252: it works on credentials in a mount of its own there.
+                if self.token_file.starts_with("/dev/shm") {
+                    return err(
+                        "workload.systemd.token_file",
+                        "systemd reads no credential from /dev/shm: take a path in /run",
+                    );
+                }
+            }
+            TokenAs::Environment(name) => {
+                if !is_variable(name) {
+                    return err("workload.systemd.token.environment", "must be the name of a variable");
+                }
+            }
+        }
+        if self.token != TokenAs::File && !self.token_file.to_str().is_some_and(crate::systemd::is_plain_word) {
+            return err("workload.systemd.token_file", "must be a path that a unit takes as it stands");
         }
         let mut places: Places<'_> = vec![("workload.systemd.token_file", &self.token_file)];
         places.extend(self.log.iter().map(|log| ("workload.systemd.log", log.as_path())));

@@ -111,3 +111,43 @@ fn a_secret_put_where_its_reference_belongs_is_not_repeated() {
     let error = serde_json::from_value::<ConnectorConfig>(raw).unwrap_err();
     assert!(!error.to_string().contains("s3cr3t-value"), "{error}");
 }
+
+#[test]
+fn a_directory_that_a_unit_is_told_of_belongs_to_a_unit() {
+    let config = |workload: serde_json::Value, storage: serde_json::Value| {
+        let mut raw = sample();
+        (raw["workload"], raw["storage"]) = (workload, storage);
+        serde_json::from_value::<ConnectorConfig>(raw).unwrap()
+    };
+    let unit = |token: serde_json::Value| serde_json::json!({ "systemd": { "unit": "x.service", "token_file": "/r/t", "token": token } });
+    let storage = |path: &str, variable: &str, identity: &str| serde_json::json!({ "systemd-unit": { "path": path, "variable": variable, "originals": ["/d/original"], "identity": identity } });
+    let sound = storage("/d/data", "PAM_AGENT_DATA_DIR", "identity.json");
+    for token in [
+        serde_json::json!("file"),
+        serde_json::json!({ "credential": "pairing-token" }),
+        serde_json::json!({ "environment": "PAM_AGENT_TOKEN" }),
+    ] {
+        config(unit(token), sound.clone()).check().unwrap();
+    }
+    let file = || unit(serde_json::json!("file"));
+    for (workload, storage, key) in [
+        (sample()["workload"].clone(), sound.clone(), "storage.systemd-unit"),
+        (file(), storage("/d/data", "A-B", "i"), "storage.systemd-unit.variable"),
+        (file(), storage("/d/data", "", "i"), "storage.systemd-unit.variable"),
+        (file(), storage("/d/data", "1A", "i"), "storage.systemd-unit.variable"),
+        (file(), storage("data", "A", "i"), "storage.systemd-unit.path"),
+        (file(), storage("/", "A", "i"), "storage.systemd-unit.path"),
+        (file(), storage("/d/data", "A", "../i"), "storage.systemd-unit.identity"),
+        (unit(serde_json::json!({ "credential": "a:b" })), sound.clone(), "workload.systemd.token.credential"),
+        (unit(serde_json::json!({ "credential": "a/b" })), sound.clone(), "workload.systemd.token.credential"),
+        (unit(serde_json::json!({ "credential": "%n" })), sound.clone(), "workload.systemd.token.credential"),
+        (unit(serde_json::json!({ "environment": "A=B" })), sound.clone(), "workload.systemd.token.environment"),
+    ] {
+        assert_eq!(config(workload, storage).check().unwrap_err().key, key);
+    }
+    for file in ["/r/a token", "/dev/shm/token"] {
+        let mut odd = unit(serde_json::json!({ "credential": "t" }));
+        odd["systemd"]["token_file"] = file.into();
+        assert_eq!(config(odd, sound.clone()).check().unwrap_err().key, "workload.systemd.token_file", "{file}");
+    }
+}

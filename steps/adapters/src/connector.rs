@@ -186,7 +186,7 @@ impl Connector {
             RevokeOrphan::NAME => with(act, async |step: RevokeOrphan| self.revoke_orphan(act, &step).await).await,
             Mint::NAME => with(act, async |step: Mint| self.mint(act, &step).await).await,
             Pair::NAME => with(act, async |step: Pair| self.pair(act, &step).await).await,
-            Withdraw::NAME => with(act, async |step: Withdraw| self.withdraw_step(act, &step)).await,
+            Withdraw::NAME => with(act, async |step: Withdraw| self.withdraw_step(act, &step).await).await,
             Validate::NAME => with(act, async |step: Validate| self.validate(&step).await).await,
             Capture::NAME => with(act, async |_: Capture| self.capture(act).await).await,
             other => Err(unknown(other)),

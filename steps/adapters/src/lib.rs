@@ -18,6 +18,7 @@ mod redact;
 mod secrets;
 mod span;
 mod storage;
+mod systemd;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;

@@ -153,6 +153,8 @@ impl Mark {
     pub(crate) fn new(holder: Holder, workload: &WorkloadConfig, storage: &StorageConfig) -> Self {
         let at = match (storage, workload) {
             (StorageConfig::Directory(directory), _) => At::File(FileMark::beside(&directory.path)),
+            // Wherever the unit is told to keep its files, this path stays.
+            (StorageConfig::SystemdUnit(unit), _) => At::File(FileMark::beside(&unit.path)),
             (StorageConfig::DockerVolume(_), WorkloadConfig::Docker(docker)) => At::Docker(DockerMark::on(docker)),
             (StorageConfig::DockerVolume(_), WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_)) => At::Nowhere,
         };

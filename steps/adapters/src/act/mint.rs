@@ -64,7 +64,11 @@ impl Connector {
 
     /// Makes a mint not to have been: nothing under its label works, nothing of it is kept.
     async fn unmint(&self, act: &Act, label: &str, code: &str, why: &str) -> Trouble {
-        match self.close(label).await.and_then(|_| self.withdraw(act, label)) {
+        let withdrawn = match self.close(label).await {
+            Ok(_) => self.withdraw(act, label).await,
+            Err(trouble) => Err(trouble),
+        };
+        match withdrawn {
             Ok(()) => Trouble::refused(code, format!("{why}; all of its label were revoked")),
             Err(trouble) => Trouble::Unknown(format!("{why}; {}", trouble.text())),
         }
@@ -73,7 +77,7 @@ impl Connector {
     pub(crate) async fn fence_mint(&self, act: &Act) -> Result<String, Trouble> {
         let label = label(act);
         let revoked = self.close(&label).await?;
-        self.withdraw(act, &label)?;
+        self.withdraw(act, &label).await?;
         Ok(format!("label {label} is closed at the authority, {revoked} of its tokens revoked, its secret removed"))
     }
 

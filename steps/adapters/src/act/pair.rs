@@ -36,8 +36,13 @@ impl Connector {
         }
         let lock = self.stopped().await?;
         let file = self.workload.token_file();
-        let started = match handover::write(file, &step.token.label, &sealed.secret) {
-            Ok(()) => self.workload.start(&lock).await,
+        let worded = self.workload.worded(&sealed.secret);
+        let started = match handover::write(file, &step.token.label, &worded) {
+            Ok(()) => match self.workload.show_token().await {
+                Ok(()) => self.workload.start(&lock).await,
+                // Nobody reads a drop-in without a start.
+                Err(trouble) => Err(Trouble::refused(code::SECRETS, trouble.text().to_owned())),
+            },
             Err(e) => Err(Trouble::refused(
                 code::SECRETS,
                 format!("the token cannot be handed over at {}: {e}", file.display()),
@@ -45,11 +50,12 @@ impl Connector {
         };
         if let Err(trouble) = started {
             // The lock is still ours and nothing runs: what is taken away now was seen by nobody.
-            let taken = handover::remove(file, &step.token.label, Some(&sealed.secret), act.run.begun_at());
-            return Err(if taken.is_ok() { trouble } else { trouble.midway() });
+            let hidden = self.workload.hide_token().await;
+            let taken = handover::remove(file, &step.token.label, Some(&worded), act.run.begun_at());
+            return Err(if taken.is_ok() && hidden.is_ok() { trouble } else { trouble.midway() });
         }
         drop(lock);
-        drop(sealed);
+        drop((sealed, worded));
         self.paired(step).await
     }
 
@@ -92,7 +98,7 @@ impl Connector {
     pub(crate) async fn fence_pair(&self, act: &Act, step: &Pair) -> Result<String, Trouble> {
         let lock = self.workload.lock().await?;
         self.workload.stop(&lock).await?;
-        self.withdraw(act, &step.token.label)?;
+        self.withdraw(act, &step.token.label).await?;
         drop(lock);
         let revoked = self.close(&step.token.label).await?;
         Ok(format!(

@@ -24,12 +24,12 @@ impl Connector {
 
     pub(crate) async fn revoke_orphan(&self, act: &Act, step: &RevokeOrphan) -> Result<Revoked, Trouble> {
         let live = self.close(&step.token.label).await?;
-        self.withdraw(act, &step.token.label)?;
+        self.withdraw(act, &step.token.label).await?;
         Ok(Revoked::Revoked { live })
     }
 
-    pub(crate) fn withdraw_step(&self, act: &Act, step: &Withdraw) -> Result<Withdrawn, Trouble> {
-        self.withdraw(act, &step.token.label)?;
+    pub(crate) async fn withdraw_step(&self, act: &Act, step: &Withdraw) -> Result<Withdrawn, Trouble> {
+        self.withdraw(act, &step.token.label).await?;
         Ok(Withdrawn::Withdrawn)
     }
 
@@ -44,11 +44,14 @@ impl Connector {
     }
 
     /// Takes the label's secret out of the workload's sight, and only then forgets it.
-    pub(super) fn withdraw(&self, act: &Act, label: &str) -> Result<(), Trouble> {
+    pub(super) async fn withdraw(&self, act: &Act, label: &str) -> Result<(), Trouble> {
         let run = act.run.to_string();
         let sealed = self.secrets.find(&run, label)?;
         let file = self.workload.token_file();
-        handover::remove(file, label, sealed.as_ref().map(|s| &s.secret), act.run.begun_at()).map_err(|e| {
+        // First: a unit that is told of a file that is not there does not start.
+        self.workload.hide_token().await?;
+        let worded = sealed.as_ref().map(|sealed| self.workload.worded(&sealed.secret));
+        handover::remove(file, label, worded.as_ref(), act.run.begun_at()).map_err(|e| {
             // It stays there until it can be removed, and trying again does no harm.
             Trouble::retry(format!("the file {} cannot be removed ({e})", file.display()))
         })?;

@@ -5,6 +5,7 @@ mod durability;
 mod identity;
 mod moves;
 mod seen;
+mod unit;
 mod volume;
 
 use recover_steps::examined::{Look, StorageSeen};
@@ -16,6 +17,7 @@ use crate::trouble::Trouble;
 
 pub(crate) use directory::Directory;
 pub(crate) use identity::{Identity, Looked};
+use unit::UnitDirectory;
 use volume::Volume;
 
 /// Where the identity is kept, whatever that is.
@@ -23,6 +25,8 @@ use volume::Volume;
 pub(crate) enum Storage {
     /// A directory on this host.
     Directory(Directory),
+    /// A directory that a unit of systemd is told of.
+    Unit(UnitDirectory),
     /// What is mounted in a container of Docker.
     Volume(Volume),
 }
@@ -41,6 +45,12 @@ impl Storage {
             (StorageConfig::DockerVolume(_), WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_)) => {
                 Err(ConfigError::of_no_container())
             }
+            (StorageConfig::SystemdUnit(config), WorkloadConfig::Systemd(systemd)) => {
+                Ok(Self::Unit(UnitDirectory::new(config, systemd)))
+            }
+            (StorageConfig::SystemdUnit(_), WorkloadConfig::Process(_) | WorkloadConfig::Docker(_)) => {
+                Err(ConfigError::of_no_unit())
+            }
         }
     }
 
@@ -48,6 +58,7 @@ impl Storage {
     pub(crate) async fn facts(&self, facts: &mut Facts) -> Result<(), String> {
         match self {
             Self::Directory(directory) => directory.facts(facts),
+            Self::Unit(unit) => unit.facts(facts).await,
             Self::Volume(volume) => volume.facts(facts).await,
         }
     }
@@ -56,6 +67,7 @@ impl Storage {
     pub(crate) fn recorded(&mut self, facts: &Facts) {
         match self {
             Self::Directory(directory) => directory.recorded(facts),
+            Self::Unit(unit) => unit.recorded(facts),
             Self::Volume(volume) => volume.recorded(facts),
         }
     }
@@ -64,6 +76,7 @@ impl Storage {
     pub(crate) async fn identity(&self) -> Looked {
         match self {
             Self::Directory(directory) => directory.identity(),
+            Self::Unit(unit) => unit.identity().await,
             Self::Volume(volume) => volume.identity().await,
         }
     }
@@ -72,6 +85,7 @@ impl Storage {
     pub(crate) async fn seen(&self, serial: Option<&str>) -> Look<StorageSeen> {
         match self {
             Self::Directory(directory) => directory.seen(serial),
+            Self::Unit(unit) => unit.seen(serial).await,
             Self::Volume(volume) => volume.seen(serial).await,
         }
     }
@@ -80,6 +94,7 @@ impl Storage {
     pub(crate) fn place(&self) -> String {
         match self {
             Self::Directory(directory) => directory.place(),
+            Self::Unit(unit) => unit.place(),
             Self::Volume(volume) => volume.place(),
         }
     }
@@ -88,6 +103,7 @@ impl Storage {
     pub(crate) async fn search(&self, epoch: &str, run: &str) -> Searched {
         match self {
             Self::Directory(directory) => directory.search(epoch),
+            Self::Unit(unit) => unit.search(epoch).await,
             Self::Volume(volume) => volume.search(epoch, run).await,
         }
     }
@@ -101,6 +117,7 @@ impl Storage {
     ) -> Result<Durability, Trouble> {
         match self {
             Self::Directory(directory) => directory.prove_durable(which, run, epoch),
+            Self::Unit(unit) => unit.prove_durable(which, run, epoch).await,
             Self::Volume(volume) => volume.prove_durable(which, run, epoch).await,
         }
     }
@@ -109,6 +126,7 @@ impl Storage {
     pub(crate) async fn reattach(&self, original: &Original, run: &str) -> Result<Option<String>, Trouble> {
         match self {
             Self::Directory(directory) => directory.reattach(original, run).map(|()| None),
+            Self::Unit(unit) => unit.reattach(original, run).await.map(Some),
             Self::Volume(volume) => volume.reattach(original, run).await.map(Some),
         }
     }
@@ -117,6 +135,7 @@ impl Storage {
     pub(crate) async fn detach(&self, original: &Original, run: &str) -> Result<Option<String>, Trouble> {
         match self {
             Self::Directory(directory) => directory.detach(original, run).map(|()| None),
+            Self::Unit(unit) => unit.detach(run).await.map(Some),
             Self::Volume(volume) => volume.detach(run).await.map(Some),
         }
     }
@@ -125,6 +144,7 @@ impl Storage {
     pub(crate) async fn set_aside(&self, run: &str) -> Result<Option<String>, Trouble> {
         match self {
             Self::Directory(directory) => directory.set_aside(run).map(|()| None),
+            Self::Unit(unit) => unit.set_aside(run).await.map(|()| None),
             Self::Volume(volume) => volume.set_aside(run).await.map(Some),
         }
     }
@@ -133,6 +153,7 @@ impl Storage {
     pub(crate) async fn put_back(&self, run: &str) -> Result<Option<String>, Trouble> {
         match self {
             Self::Directory(directory) => directory.put_back(run).map(|()| None),
+            Self::Unit(unit) => unit.put_back(run).await.map(|()| None),
             Self::Volume(volume) => volume.put_back(run).await.map(Some),
         }
     }
@@ -141,7 +162,7 @@ impl Storage {
     pub(crate) async fn tidy(&self) -> Result<(), Trouble> {
         match self {
             // What was moved aside is a person's to look at.
-            Self::Directory(_) => Ok(()),
+            Self::Directory(_) | Self::Unit(_) => Ok(()),
             Self::Volume(volume) => volume.tidy().await,
         }
     }

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use recover_steps::Instance;
 use recover_steps::examined::{Look, WorkloadSeen};
+use secrecy::SecretString;
 
 use crate::config::{StorageConfig, Timing, WorkloadConfig};
 use crate::facts::Facts;
@@ -45,7 +46,7 @@ impl Workload {
             WorkloadConfig::Docker(config) => {
                 let mount = match storage {
                     StorageConfig::DockerVolume(volume) => Some(volume.mount.clone()),
-                    StorageConfig::Directory(_) => None,
+                    StorageConfig::Directory(_) | StorageConfig::SystemdUnit(_) => None,
                 };
                 Self::Docker(Docker::new(config, mount, timing.stop_within.as_duration()))
             }
@@ -67,6 +68,30 @@ impl Workload {
             Self::Process(process) => process.token_file(),
             Self::Systemd(unit) => unit.token_file(),
             Self::Docker(container) => container.token_file(),
+        }
+    }
+
+    /// The token as the workload is to find it in that file.
+    pub(crate) fn worded(&self, secret: &SecretString) -> SecretString {
+        match self {
+            Self::Systemd(unit) => unit.worded(secret),
+            Self::Process(_) | Self::Docker(_) => secret.clone(),
+        }
+    }
+
+    /// Tells the workload of that file, where it does not look at it by itself.
+    pub(crate) async fn show_token(&self) -> Result<(), Trouble> {
+        match self {
+            Self::Systemd(unit) => unit.show_token().await,
+            Self::Process(_) | Self::Docker(_) => Ok(()),
+        }
+    }
+
+    /// Undoes [`Self::show_token`].
+    pub(crate) async fn hide_token(&self) -> Result<(), Trouble> {
+        match self {
+            Self::Systemd(unit) => unit.hide_token().await,
+            Self::Process(_) | Self::Docker(_) => Ok(()),
         }
     }
 

@@ -3,21 +3,20 @@
 //! Facts: `org.freedesktop.systemd1(5)`. `StartUnit` and `StopUnit` give a job; `JobRemoved` tells its result, `done` or why not.
 //! `InvocationID` is another one each time a unit is started, also by its own `Restart=`.
 
-mod bus;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use recover_steps::Instance;
 use recover_steps::examined::{Look, WorkloadSeen};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::LOG_TAIL;
 use super::lock::Lock;
-use crate::config::{Manager, SystemdConfig};
+use crate::config::{Manager, SystemdConfig, TokenAs};
 use crate::facts::{Facts, digest_of};
 use crate::files;
+use crate::systemd::{Bus, DropIn, Lasting, State};
 use crate::trouble::{Trouble, code};
-use bus::{Bus, State};
 
 /// How long what is said to have ended has to be seen to have.
 const SETTLED_WITHIN: Duration = Duration::from_secs(2);
@@ -128,6 +127,46 @@ impl Systemd {
             self.stop().await?;
         }
         self.start().await
+    }
+
+    /// The token as the unit is to find it in the file.
+    pub(crate) fn worded(&self, secret: &SecretString) -> SecretString {
+        match &self.config.token {
+            TokenAs::File | TokenAs::Credential(_) => secret.clone(),
+            TokenAs::Environment(name) => format!("{name}={}", secret.expose_secret()).into(),
+        }
+    }
+
+    fn drop_in(&self) -> Result<DropIn, Trouble> {
+        let made =
+            DropIn::of(self.config.manager, &self.config.unit, Lasting::UntilBoot, "91-recover-token.conf".to_owned());
+        made.map_err(|e| Trouble::refused(code::SECRETS, e.to_string()))
+    }
+
+    /// Tells the unit of the file with the token. There is no secret in what is written.
+    pub(crate) async fn show_token(&self) -> Result<(), Trouble> {
+        let file = self.config.token_file.display();
+        let line = match &self.config.token {
+            TokenAs::File => return Ok(()),
+            TokenAs::Credential(name) => format!("LoadCredential={name}:{file}"),
+            TokenAs::Environment(_) => format!("EnvironmentFile={file}"),
+        };
+        let drop_in = self.drop_in()?;
+        let failed = |e| Trouble::refused(code::SECRETS, format!("{}: {e}", drop_in.path().display()));
+        drop_in
+            .write(&format!("# Written by recover, until the token is withdrawn.\n[Service]\n{line}\n"))
+            .map_err(failed)?;
+        self.bus().await?.reload().await
+    }
+
+    /// Takes back that the unit was told of it: without the file the unit would not start.
+    pub(crate) async fn hide_token(&self) -> Result<(), Trouble> {
+        if self.config.token == TokenAs::File {
+            return Ok(());
+        }
+        let drop_in = self.drop_in()?;
+        drop_in.remove().map_err(|e| Trouble::retry(format!("{} cannot be removed: {e}", drop_in.path().display())))?;
+        self.bus().await?.reload().await
     }
 
     /// The end of its log.

@@ -1,4 +1,4 @@
-//! The manager's interface, as far as it is needed: six methods, one signal, some properties.
+//! The manager's interface, as far as it is needed: some methods, one signal, some properties.
 
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ const CALL_WITHIN: Duration = Duration::from_secs(10);
 )]
 trait Systemd1 {
     fn subscribe(&self) -> zbus::Result<()>;
+    fn reload(&self) -> zbus::Result<()>;
     fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
     fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
@@ -30,15 +31,15 @@ trait Systemd1 {
 
 /// What the manager says of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct State {
-    pub(super) active: String,
-    pub(super) sub: String,
+pub(crate) struct State {
+    pub(crate) active: String,
+    pub(crate) sub: String,
     invocation: Vec<u8>,
 }
 
 impl State {
     /// The life that runs, if one does.
-    pub(super) fn life(&self) -> Option<Instance> {
+    pub(crate) fn life(&self) -> Option<Instance> {
         let runs = match self.active.as_str() {
             "active" | "reloading" | "refreshing" => self.sub != "exited",
             // Between two lives nothing runs.
@@ -50,20 +51,33 @@ impl State {
     }
 
     /// Whether nothing of it runs and nothing of its own will start it.
-    pub(super) fn is_down(&self) -> bool {
+    pub(crate) fn is_down(&self) -> bool {
         matches!(self.active.as_str(), "inactive" | "failed")
     }
 }
 
+/// A bind mount in a unit's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bind {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) may_be_missing: bool,
+    /// Without the mounts below it.
+    pub(crate) is_flat: bool,
+}
+
+/// `mount(2)`: with the mounts below.
+const MS_REC: u64 = 0x4000;
+
 /// One unit of one manager.
 #[derive(Debug)]
-pub(super) struct Bus {
+pub(crate) struct Bus {
     unit: String,
     connection: Connection,
 }
 
 impl Bus {
-    pub(super) async fn to(manager: Manager, unit: &str) -> Result<Self, Trouble> {
+    pub(crate) async fn to(manager: Manager, unit: &str) -> Result<Self, Trouble> {
         let builder = match manager {
             Manager::System => connection::Builder::system(),
             Manager::User => connection::Builder::session(),
@@ -77,7 +91,7 @@ impl Bus {
         Ok(Self { unit: unit.to_owned(), connection })
     }
 
-    pub(super) fn unit(&self) -> &str {
+    pub(crate) fn unit(&self) -> &str {
         &self.unit
     }
 
@@ -100,7 +114,7 @@ impl Bus {
     }
 
     /// What the unit is doing. A unit that there is not, or that is masked or broken, is refused.
-    pub(super) async fn state(&self) -> Result<State, Trouble> {
+    pub(crate) async fn state(&self) -> Result<State, Trouble> {
         match self.text("LoadState").await?.as_str() {
             "loaded" => {}
             "not-found" => {
@@ -122,21 +136,47 @@ impl Bus {
     }
 
     /// How often the manager started it again by itself since somebody last started it.
-    pub(super) async fn restarts(&self) -> Result<u32, Trouble> {
+    pub(crate) async fn restarts(&self) -> Result<u32, Trouble> {
         let value = self.property("org.freedesktop.systemd1.Service", "NRestarts").await?;
         u32::try_from(value).map_err(|e| self.failed("asked", &e))
     }
 
     /// The files that its text comes from: the unit's own, and those that change it.
-    pub(super) async fn texts(&self) -> Result<(String, Vec<String>), Trouble> {
+    pub(crate) async fn texts(&self) -> Result<(String, Vec<String>), Trouble> {
         self.state().await?;
         let drop_ins = self.property("org.freedesktop.systemd1.Unit", "DropInPaths").await?;
         let drop_ins = Vec::<String>::try_from(drop_ins).map_err(|e| self.failed("asked", &e))?;
         Ok((self.text("FragmentPath").await?, drop_ins))
     }
 
+    /// The variables that its text sets, as `NAME=VALUE`. What it reads from files is not among them.
+    pub(crate) async fn environment(&self) -> Result<Vec<String>, Trouble> {
+        self.state().await?;
+        let value = self.property("org.freedesktop.systemd1.Service", "Environment").await?;
+        Vec::<String>::try_from(value).map_err(|e| self.failed("asked", &e))
+    }
+
+    /// What its text mounts in its own view of the files, writable.
+    pub(crate) async fn binds(&self) -> Result<Vec<Bind>, Trouble> {
+        self.state().await?;
+        let value = self.property("org.freedesktop.systemd1.Service", "BindPaths").await?;
+        let told = Vec::<(String, String, bool, u64)>::try_from(value).map_err(|e| self.failed("asked", &e))?;
+        let bind = |(from, to, may_be_missing, flags): (String, String, bool, u64)| Bind {
+            from,
+            to,
+            may_be_missing,
+            is_flat: flags & MS_REC == 0,
+        };
+        Ok(told.into_iter().map(bind).collect())
+    }
+
+    /// Has the manager read the units' texts again. Nothing is stopped or started by that.
+    pub(crate) async fn reload(&self) -> Result<(), Trouble> {
+        self.manager().await?.reload().await.map_err(|e| self.failed("reloaded", &e))
+    }
+
     /// The processes in its control group.
-    pub(super) async fn processes(&self) -> Result<Vec<u32>, Trouble> {
+    pub(crate) async fn processes(&self) -> Result<Vec<u32>, Trouble> {
         match self.manager().await?.get_unit_processes(&self.unit).await {
             Ok(found) => Ok(found.into_iter().map(|(_, pid, _)| pid).collect()),
             // The manager forgets a unit of which nothing is left; as long as one process is, it does not.
@@ -146,12 +186,12 @@ impl Bus {
     }
 
     /// Stops it; how the job ended.
-    pub(super) async fn stop(&self) -> Result<String, Trouble> {
+    pub(crate) async fn stop(&self) -> Result<String, Trouble> {
         self.job(async |manager| manager.stop_unit(&self.unit, "replace").await, "stopped").await
     }
 
     /// Starts it; how the job ended.
-    pub(super) async fn start(&self) -> Result<String, Trouble> {
+    pub(crate) async fn start(&self) -> Result<String, Trouble> {
         self.job(async |manager| manager.start_unit(&self.unit, "replace").await, "started").await
     }
 

@@ -103,7 +103,8 @@ impl Connector {
             if since.is_none() && begun.elapsed() >= within {
                 return Ok(Awaited::NotOnline { status: self.known().line(&last) });
             }
-            poll.pause().await;
+            // The last look is when it was watched long enough, and not a whole pause later.
+            poll.pause_until(since.map(|since| since + observe)).await;
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::authority::{CredentialRef, Origin};
+use crate::authority::{CredentialRef, Dialect, Origin};
 use crate::span::Span;
 
 /// One connector target. The configuration around it says that its kind is `connector`.
@@ -198,6 +198,9 @@ pub struct HttpConfig {
     pub ca: Option<PathBuf>,
     /// Where the credential is, never the credential itself.
     pub credential: CredentialRef,
+    /// How it says what the contract says, where it does not speak the contract itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Box<Dialect>>,
 }
 
 /// How long things may take.
@@ -292,6 +295,9 @@ impl ConnectorConfig {
                 "authority.http.org",
                 "must be 1 to 128 letters, digits, `.`, `_` or `-`, and not begin with `.`",
             );
+        }
+        if let Some(dialect) = &http.dialect {
+            dialect.check(&http.agent, http.org.as_deref()).map_err(|(key, wrong)| ConfigError { key, wrong })?;
         }
         if self.timing.token_ttl.as_ms() < 1_000 {
             return err("timing.token_ttl", "must be at least 1s");

@@ -25,7 +25,7 @@ mod time;
 mod trouble;
 mod workload;
 
-pub use authority::{BadOrigin, BadReference, CredentialRef, Origin};
+pub use authority::{BadOrigin, BadReference, CredentialRef, Dialect, Origin};
 pub use config::ConnectorConfig;
 pub use connector::{Connector, Unusable};
 pub use examine::Examination;

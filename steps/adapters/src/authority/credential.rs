@@ -139,9 +139,10 @@ fn read(path: &Path, private: bool) -> Result<SecretString, String> {
     }
 }
 
-/// The header that carries a credential, marked so that no log prints it.
-pub(crate) fn bearer(secret: &SecretString) -> Result<reqwest::header::HeaderValue, String> {
-    let text = Zeroizing::new(format!("Bearer {}", secret.expose_secret()));
+/// The header that carries a credential behind its scheme, if it has one; marked so that no log prints it.
+pub(crate) fn carried(scheme: &str, secret: &SecretString) -> Result<reqwest::header::HeaderValue, String> {
+    let between = if scheme.is_empty() { "" } else { " " };
+    let text = Zeroizing::new(format!("{scheme}{between}{}", secret.expose_secret()));
     let mut value = reqwest::header::HeaderValue::from_str(&text).map_err(|_| "the credential is no header value")?;
     value.set_sensitive(true);
     Ok(value)
@@ -165,7 +166,7 @@ mod tests {
         std::fs::write(&path, "s3cr3t-two").unwrap();
         assert_eq!(credential.read().unwrap().expose_secret(), "s3cr3t-two");
         assert!(
-            !format!("{credential:?} {:?} {:?}", credential.read(), bearer(&credential.read().unwrap()))
+            !format!("{credential:?} {:?} {:?}", credential.read(), carried("Bearer", &credential.read().unwrap()))
                 .contains("s3cr3t")
         );
         for mode in [0o604, 0o640 | 0o020, 0o602] {

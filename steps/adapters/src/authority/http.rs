@@ -3,8 +3,9 @@
 use recover_engine::Millis;
 use recover_steps::Stage;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::dialect::{Dialect, Reply};
 use super::failure::Failure;
 use super::model::{Audit, AuditEvent, Fresh, Revoked, Secret, Status, Token, Tokens};
 use super::origin::Origin;
@@ -61,7 +62,7 @@ impl Http {
             #[serde(default)]
             time: Option<String>,
         }
-        let answer = self.transport.send(Call::get("/healthz".into(), Vec::new())).await?;
+        let answer = self.ask(Reply::Health, Call::get(self.transport.paths().health.clone(), Vec::new())).await?;
         Self::healthy(&answer)?;
         // A clock that cannot be read is none; it says nothing of health.
         Ok(parse::<Clock>(&answer, 200).ok().and_then(|clock| clock.time).and_then(|text| time::parse(&text)))
@@ -102,7 +103,16 @@ impl Http {
     }
 
     pub(crate) async fn status(&self) -> Result<Told, Failure> {
-        self.told(&self.transport.send(Call::get(self.path(""), Vec::new())).await?)
+        let answer = self.transport.send(Call::get(self.transport.paths().status.clone(), Vec::new())).await?;
+        // What is captured is what was said.
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let told = self.told(&self.transport.in_our_words(Reply::Status, answer)?)?;
+        Ok(Told { text, ..told })
+    }
+
+    /// Makes the request, and gives the answer in the contract's words.
+    async fn ask(&self, what: Reply, call: Call<'_>) -> Result<Answer, Failure> {
+        self.transport.in_our_words(what, self.transport.send(call).await?)
     }
 
     pub(super) fn told(&self, answer: &Answer) -> Result<Told, Failure> {
@@ -140,8 +150,10 @@ impl Http {
 
     /// Mints one token. Only what surely did not mint fails as anything but `Lost`.
     pub(crate) async fn mint(&self, label: &str, ttl_s: u32) -> Result<Fresh, Failure> {
-        let body = json!({ "label": label, "ttl_s": ttl_s });
-        self.minted(&self.transport.send(Call::post(self.path("/tokens"), body)).await?, label)
+        let values = [("{label}", json!(label)), ("{ttl_s}", json!(ttl_s)), ("{agent}", json!(self.agent()))];
+        let body = Dialect::body(&self.transport.dialect().bodies.mint, &values);
+        let call = Call::post(self.transport.paths().mint.clone(), body);
+        self.minted(&self.ask(Reply::Minted, call).await?, label)
     }
 
     pub(super) fn minted(&self, answer: &Answer, label: &str) -> Result<Fresh, Failure> {
@@ -154,12 +166,12 @@ impl Http {
     }
 
     pub(crate) async fn revoke_accessor(&self, accessor: &str) -> Result<u32, Failure> {
-        self.revoke(json!({ "accessor": accessor })).await
+        self.revoke(&self.transport.dialect().bodies.revoke_accessor, ("{accessor}", json!(accessor))).await
     }
 
     /// Revokes what is live under the label and closes it for good.
     pub(crate) async fn close_label(&self, label: &str) -> Result<u32, Failure> {
-        self.revoke(json!({ "label": label })).await
+        self.revoke(&self.transport.dialect().bodies.revoke_label, ("{label}", json!(label))).await
     }
 
     pub(crate) async fn audit(&self, since: &str) -> Result<Vec<AuditEvent>, Failure> {
@@ -168,7 +180,8 @@ impl Http {
         for _ in 0..PAGES_MOST {
             let mut query = vec![("since", since)];
             query.extend(cursor.as_deref().map(|c| ("cursor", c)));
-            let answer = self.transport.send(Call::get(self.path("/audit"), query)).await?;
+            let call = Call::get(self.transport.paths().audit.clone(), query);
+            let answer = self.ask(Reply::Audit, call).await?;
             let page = Self::audited(&answer)?;
             events.extend(page.events);
             if page.next.is_none() || page.next == cursor {
@@ -180,8 +193,9 @@ impl Http {
         Ok(events)
     }
 
-    async fn revoke(&self, body: serde_json::Value) -> Result<u32, Failure> {
-        Self::revoked(&self.transport.send(Call::post(self.path("/tokens/revoke"), body)).await?)
+    async fn revoke(&self, template: &Value, value: (&str, Value)) -> Result<u32, Failure> {
+        let body = Dialect::body(template, &[value, ("{agent}", json!(self.agent()))]);
+        Self::revoked(&self.ask(Reply::Revoked, Call::post(self.transport.paths().revoke.clone(), body)).await?)
     }
 
     pub(super) fn audited(answer: &Answer) -> Result<Audit, Failure> {
@@ -200,7 +214,8 @@ impl Http {
         for _ in 0..PAGES_MOST {
             let mut query: Vec<(&str, &str)> = filter.into_iter().collect();
             query.extend(cursor.as_deref().map(|c| ("cursor", c)));
-            let answer = self.transport.send(Call::get(self.path("/tokens"), query)).await?;
+            let call = Call::get(self.transport.paths().tokens.clone(), query);
+            let answer = self.ask(Reply::Tokens, call).await?;
             let page = self.page(&answer)?;
             tokens.extend(page.tokens);
             match page.next {
@@ -238,10 +253,6 @@ impl Http {
             return Err(garbled("it repeats a secret where a name belongs"));
         }
         Ok(())
-    }
-
-    fn path(&self, rest: &str) -> String {
-        format!("/v1/connectors/{}{rest}", self.transport.agent())
     }
 }
 

@@ -39,6 +39,7 @@ fn client(base: &str) -> (tempfile::TempDir, Http) {
         org: Some("o1".into()),
         ca: None,
         credential,
+        dialect: None,
     };
     let http = Http::new(config).unwrap();
     (dir, http)

@@ -1,6 +1,7 @@
 //! Authorities that issue identities: one file per part of speaking with one.
 
 mod credential;
+mod dialect;
 mod failure;
 mod http;
 mod model;
@@ -12,6 +13,7 @@ mod replies;
 mod transport;
 
 pub use credential::{BadReference, CredentialRef};
+pub use dialect::Dialect;
 pub(crate) use failure::Failure;
 pub(crate) use http::Http;
 pub(crate) use model::{AuditEvent, Status, Token, TokenState};

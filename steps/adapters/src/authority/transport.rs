@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recover_steps::Stage;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode};
 use zeroize::Zeroizing;
 
-use super::credential::{Credential, bearer};
+use super::credential::{Credential, carried};
+use super::dialect::{Dialect, Reply};
 use super::failure::Failure;
 use super::model::Refusal;
 use super::origin::Origin;
@@ -27,8 +28,44 @@ pub(super) struct Transport {
     origin: Origin,
     agent: String,
     org: Option<HeaderValue>,
+    dialect: Dialect,
+    paths: Paths,
     credential: Credential,
     known: Known,
+}
+
+/// The paths of one agent, in this authority's dialect.
+#[derive(Debug)]
+pub(super) struct Paths {
+    pub(super) health: String,
+    pub(super) status: String,
+    pub(super) tokens: String,
+    pub(super) mint: String,
+    pub(super) revoke: String,
+    pub(super) audit: String,
+}
+
+impl Paths {
+    fn of(dialect: &Dialect, agent: &str, org: Option<&str>) -> Self {
+        let of = |template: &str| template.replace("{agent}", agent).replace("{org}", org.unwrap_or_default());
+        let paths = &dialect.paths;
+        Self {
+            health: of(&paths.health),
+            status: of(&paths.status),
+            tokens: of(&paths.tokens),
+            mint: of(&paths.mint),
+            revoke: of(&paths.revoke),
+            audit: of(&paths.audit),
+        }
+    }
+
+    /// The requests that may be made at all. Below the methods, so that none of them can be made to send another.
+    fn allow(&self, method: &Method, path: &str) -> bool {
+        let asked = [&self.health, &self.status, &self.tokens, &self.audit];
+        let told = [&self.mint, &self.revoke];
+        (method == Method::GET && asked.iter().any(|allowed| *allowed == path))
+            || (method == Method::POST && told.iter().any(|allowed| *allowed == path))
+    }
 }
 
 /// A request that may be made.
@@ -88,11 +125,14 @@ impl Transport {
             .map(HeaderValue::from_str)
             .transpose()
             .map_err(|_| "the organisation is no header value")?;
+        let dialect = config.dialect.map(|dialect| *dialect).unwrap_or_default();
         Ok(Self {
             client,
             origin: config.base,
+            paths: Paths::of(&dialect, &config.agent, config.org.as_deref()),
             agent: config.agent,
             org,
+            dialect,
             credential: Credential::new(config.credential),
             known: Known::default(),
         })
@@ -100,6 +140,31 @@ impl Transport {
 
     pub(super) fn agent(&self) -> &str {
         &self.agent
+    }
+
+    pub(super) const fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    pub(super) const fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// An answer in the contract's words. Of what status it was is the contract's too: any success is one.
+    pub(super) fn in_our_words(&self, what: Reply, answer: Answer) -> Result<Answer, Failure> {
+        if self.dialect.is_plain() {
+            return Ok(answer);
+        }
+        let status = if what == Reply::Minted { 201 } else { 200 };
+        if what == Reply::Revoked && self.dialect.fields.revoked.revoked.is_empty() {
+            // It does not say how many; that nothing works any more is looked up.
+            return Ok(Answer { status, body: Zeroizing::new(br#"{"revoked":0}"#.to_vec()) });
+        }
+        let garbled = || Failure::Lost("it is not as the dialect has it: it is not JSON in UTF-8".into());
+        let text = std::str::from_utf8(&answer.body).map_err(|_| garbled())?;
+        let theirs: serde_json::Value = serde_json::from_str(text).map_err(|_| garbled())?;
+        let body = Zeroizing::new(self.dialect.reply(what, &theirs).to_string().into_bytes());
+        Ok(Answer { status, body })
     }
 
     pub(super) const fn origin(&self) -> &Origin {
@@ -116,24 +181,39 @@ impl Transport {
 
     /// Makes the request once, and gives the answer if it is one of success.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Failure> {
-        if !is_allowed(&call.method, &call.path, &self.agent) {
+        if !self.paths.allow(&call.method, &call.path) {
             return Err(Failure::Forbidden(format!("{} {}", call.method, call.path)));
         }
         let mut url = self.origin.at(&call.path);
         if !call.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&call.query);
+            let names = &self.dialect.queries;
+            let named = |(name, value): &(&str, &'_ str)| {
+                let name = match *name {
+                    "label" => &names.label,
+                    "accessor" => &names.accessor,
+                    "since" => &names.since,
+                    _ => &names.cursor,
+                };
+                (!name.is_empty()).then(|| (name.clone(), (*value).to_owned()))
+            };
+            let pairs: Vec<(String, String)> = call.query.iter().filter_map(named).collect();
+            if !pairs.is_empty() {
+                url.query_pairs_mut().extend_pairs(pairs);
+            }
         }
         if !self.origin.has(&url) || url.path() != call.path {
             return Err(Failure::Forbidden(format!("{} {}", call.method, call.path)));
         }
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if call.path != "/healthz" {
+        if call.path != self.paths.health {
             let secret = self.credential.read().map_err(Failure::NotSent)?;
             self.known.note(&secret);
-            headers.insert(AUTHORIZATION, bearer(&secret).map_err(Failure::NotSent)?);
+            let said = &self.dialect.headers;
+            let value = carried(&said.scheme, &secret).map_err(Failure::NotSent)?;
+            headers.insert(header(&said.credential)?, value);
             if let Some(org) = &self.org {
-                headers.insert("x-active-org-id", org.clone());
+                headers.insert(header(&said.org)?, org.clone());
             }
         }
         let mut request = self.client.request(call.method, url).headers(headers);
@@ -246,18 +326,8 @@ fn is_untrusted(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The requests that may be made at all. Below the methods, so that none of them can be made to send another.
-fn is_allowed(method: &Method, path: &str, agent: &str) -> bool {
-    if path == "/healthz" {
-        return method == Method::GET;
-    }
-    let Some(rest) = path.strip_prefix("/v1/connectors/").and_then(|p| p.strip_prefix(agent)) else { return false };
-    match rest {
-        "" | "/audit" => method == Method::GET,
-        "/tokens" => method == Method::GET || method == Method::POST,
-        "/tokens/revoke" => method == Method::POST,
-        _ => false,
-    }
+fn header(name: &str) -> Result<HeaderName, Failure> {
+    HeaderName::try_from(name).map_err(|_| Failure::NotSent(format!("`{name}` is no header")))
 }
 
 /// Seconds, as the contract has them; a date is not understood and no wish.
@@ -295,7 +365,8 @@ mod tests {
 
     #[test]
     fn only_the_contracts_requests_are_allowed() {
-        let allowed = |method: &str, path: &str| is_allowed(&method.parse().unwrap(), path, "edge-1");
+        let paths = Paths::of(&Dialect::default(), "edge-1", None);
+        let allowed = |method: &str, path: &str| paths.allow(&method.parse().unwrap(), path);
         for (method, path) in [
             ("GET", "/healthz"),
             ("GET", "/v1/connectors/edge-1"),

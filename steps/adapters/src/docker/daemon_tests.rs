@@ -1,3 +1,5 @@
+//! A daemon that is not there, too old, not ours to use, slow or broken: each is its own refusal, and nothing is asked twice.
+
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,3 +1,5 @@
+//! A container that is made anew is what it was, field by field, but for one mount.
+
 use serde_json::json;
 
 use super::super::container::tests::recorded;

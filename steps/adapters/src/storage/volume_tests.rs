@@ -1,3 +1,5 @@
+//! A volume found, judged, put in place and taken back, against a daemon that keeps a list of what it was told to change.
+
 use recover_steps::{Durability, Storage};
 use serde_json::json;
 

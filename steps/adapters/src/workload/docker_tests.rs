@@ -1,3 +1,5 @@
+//! A container stopped, started and proven to be down, against a daemon that keeps a list of what it was told to change.
+
 use serde_json::json;
 
 use super::*;

@@ -47,6 +47,7 @@ impl Wire {
             org: None,
             ca: Some(self.dir.path().join("ca.pem")),
             credential: format!("file:{}", self.dir.path().join("credential").display()).parse().unwrap(),
+            dialect: None,
         }
     }
 

@@ -72,7 +72,7 @@ impl Connector {
         config.check()?;
         let AuthorityConfig::Http(http) = config.authority;
         Ok(Self {
-            workload: Workload::new(config.workload.clone(), &config.storage, &config.timing),
+            workload: Workload::new(config.workload.clone(), &config.storage, &config.timing)?,
             storage: Storage::new(config.storage.clone(), &config.workload)?,
             configured: (config.workload, config.storage),
             mark: None,

@@ -329,8 +329,10 @@ async fn what_was_not_handed_over_was_surely_not_used() {
         "token_file": bench.shm.path().join("token").display().to_string() });
     let gone: ConnectorConfig = serde_json::from_value(config).unwrap();
     let mut bench = bench;
-    let working =
-        std::mem::replace(&mut bench.connector.workload, Workload::new(gone.workload, &gone.storage, &gone.timing));
+    let working = std::mem::replace(
+        &mut bench.connector.workload,
+        Workload::new(gone.workload, &gone.storage, &gone.timing).unwrap(),
+    );
     assert!(matches!(bench.perform(pair.clone()).await, Performed::Refused(r) if r.code == code::WORKLOAD));
     assert!(!bench.shm.path().join("token").exists(), "and the token is out of sight again");
     bench.connector.workload = working;

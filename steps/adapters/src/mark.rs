@@ -156,7 +156,10 @@ impl Mark {
             // Wherever the unit is told to keep its files, this path stays.
             (StorageConfig::SystemdUnit(unit), _) => At::File(FileMark::beside(&unit.path)),
             (StorageConfig::DockerVolume(_), WorkloadConfig::Docker(docker)) => At::Docker(DockerMark::on(docker)),
-            (StorageConfig::DockerVolume(_), WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_)) => At::Nowhere,
+            (
+                StorageConfig::DockerVolume(_),
+                WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_) | WorkloadConfig::Windows(_),
+            ) => At::Nowhere,
         };
         Self { holder, at }
     }

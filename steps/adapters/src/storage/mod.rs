@@ -42,15 +42,17 @@ impl Storage {
             (StorageConfig::DockerVolume(config), WorkloadConfig::Docker(docker)) => {
                 Ok(Self::Volume(Volume::new(config, docker)))
             }
-            (StorageConfig::DockerVolume(_), WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_)) => {
-                Err(ConfigError::of_no_container())
-            }
+            (
+                StorageConfig::DockerVolume(_),
+                WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_) | WorkloadConfig::Windows(_),
+            ) => Err(ConfigError::of_no_container()),
             (StorageConfig::SystemdUnit(config), WorkloadConfig::Systemd(systemd)) => {
                 Ok(Self::Unit(UnitDirectory::new(config, systemd)))
             }
-            (StorageConfig::SystemdUnit(_), WorkloadConfig::Process(_) | WorkloadConfig::Docker(_)) => {
-                Err(ConfigError::of_no_unit())
-            }
+            (
+                StorageConfig::SystemdUnit(_),
+                WorkloadConfig::Process(_) | WorkloadConfig::Docker(_) | WorkloadConfig::Windows(_),
+            ) => Err(ConfigError::of_no_unit()),
         }
     }
 

@@ -14,7 +14,7 @@ use recover_steps::Instance;
 use recover_steps::examined::{Look, WorkloadSeen};
 use secrecy::SecretString;
 
-use crate::config::{StorageConfig, Timing, WorkloadConfig};
+use crate::config::{ConfigError, StorageConfig, Timing, WorkloadConfig};
 use crate::facts::Facts;
 use crate::trouble::Trouble;
 
@@ -39,8 +39,12 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) fn new(config: WorkloadConfig, storage: &StorageConfig, timing: &Timing) -> Self {
-        match config {
+    /// The workload as configured.
+    ///
+    /// # Errors
+    /// If it is one that is not driven.
+    pub(crate) fn new(config: WorkloadConfig, storage: &StorageConfig, timing: &Timing) -> Result<Self, ConfigError> {
+        Ok(match config {
             WorkloadConfig::Process(config) => Self::Process(Process::new(config, timing.stop_within.as_duration())),
             WorkloadConfig::Systemd(config) => Self::Systemd(Systemd::new(config)),
             WorkloadConfig::Docker(config) => {
@@ -50,7 +54,8 @@ impl Workload {
                 };
                 Self::Docker(Docker::new(config, mount, timing.stop_within.as_duration()))
             }
-        }
+            WorkloadConfig::Windows(config) => return Err(config.refused()),
+        })
     }
 
     /// What it is, for a baseline.

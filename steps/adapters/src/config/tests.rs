@@ -151,3 +151,24 @@ fn a_directory_that_a_unit_is_told_of_belongs_to_a_unit() {
         assert_eq!(config(odd, sound.clone()).check().unwrap_err().key, "workload.systemd.token_file", "{file}");
     }
 }
+
+#[test]
+fn a_windows_host_is_refused_with_what_to_do_by_hand() {
+    let mut raw = sample();
+    raw["workload"] = serde_json::json!({ "windows": { "service": "VaultPAMConnector" } });
+    let error = serde_json::from_value::<ConnectorConfig>(raw).unwrap().check().unwrap_err();
+    assert_eq!(error.key, "workload.windows");
+    let places: Vec<usize> = [
+        "Stop-Service VaultPAMConnector",
+        "original data directory",
+        "revoke",
+        "pair exactly once",
+        "Start-Service",
+        "Restart-Service",
+        "%PROGRAMDATA%",
+    ]
+    .iter()
+    .map(|step| error.wrong.find(step).expect(step))
+    .collect();
+    assert!(places.is_sorted(), "in the runbook's order: {}", error.wrong);
+}

@@ -20,6 +20,13 @@ pub(crate) fn run_id(at: Millis) -> std::io::Result<RunId> {
     if got == entropy.len() { Ok(RunId::new(at, entropy)) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
 }
 
+/// A time as a part of a file's name: `20261123T074526Z`.
+pub(crate) fn compact(at: Millis) -> String {
+    let seconds = rfc3339(at);
+    let seconds = seconds.split('.').next().unwrap_or_default();
+    seconds.chars().filter(|c| c.is_ascii_alphanumeric() && *c != 'Z').chain(['Z']).collect()
+}
+
 /// RFC 3339, UTC, to the millisecond.
 pub(crate) fn rfc3339(at: Millis) -> String {
     let (days, ms) = (at.0.div_euclid(86_400_000), at.0.rem_euclid(86_400_000));

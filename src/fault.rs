@@ -140,6 +140,9 @@ codes! {
     NoBaseline = "RCV0039" Usage "nothing was recorded of the target"
         "`recover baseline record --target NAME --reason …` records, while the target is well, how it is: its storage, its \
          identity's fingerprint, its program, its authority. Without a baseline only the configuration says what is right.",
+    BundleNotWritten = "RCV0040" JournalNotWritable "the file could not be written"
+        "Nothing was changed. A file that is there is never overwritten: name another one with --out, in a folder that you may write \
+         to and that has room.",
 }
 
 /// An error on its way out.

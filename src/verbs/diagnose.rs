@@ -53,7 +53,7 @@ pub(super) fn diagnose(global: &Global, words: &DiagnoseArgs, printer: Printer) 
 }
 
 /// What a person recorded of the target. A journal that cannot be read is no reason to look at nothing.
-fn recorded(place: &Place, target: &Target, printer: Printer) -> Option<Recorded> {
+pub(super) fn recorded(place: &Place, target: &Target, printer: Printer) -> Option<Recorded> {
     match Records::open(&place.state).and_then(|records| records.baseline(&target.subject())) {
         Ok(found) => found,
         Err(fault) if fault.code == Code::StateDirMissing => None,
@@ -65,7 +65,7 @@ fn recorded(place: &Place, target: &Target, printer: Printer) -> Option<Recorded
 }
 
 /// A failure that is named can be acted on; health is no case for any procedure; whatever is unsure needs a person.
-const fn exit_of(diagnosis: &Diagnosis) -> Exit {
+pub(super) const fn exit_of(diagnosis: &Diagnosis) -> Exit {
     match (diagnosis.finding, diagnosis.sureness) {
         (Finding::Healthy, Sureness::Certain | Sureness::Likely) => Exit::NotApplicable,
         (Finding::Failure(_), Sureness::Certain | Sureness::Likely) => Exit::Done,
@@ -93,7 +93,7 @@ fn quoted(word: &str) -> String {
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn as_json(diagnosis: &Diagnosis, target: &str, run_with: Option<&str>, exit: Exit) -> Value {
+pub(super) fn as_json(diagnosis: &Diagnosis, target: &str, run_with: Option<&str>, exit: Exit) -> Value {
     let class = diagnosis.class();
     let finding = match diagnosis.finding {
         Finding::Healthy => "healthy",
@@ -175,7 +175,7 @@ fn since(text: &str, now: Millis) -> Result<Millis, Fault> {
 }
 
 /// The end of a log that was named, with where it is from.
-fn given_log(path: &Path) -> Result<(String, String), Fault> {
+pub(super) fn given_log(path: &Path) -> Result<(String, String), Fault> {
     let failed =
         |e: &std::io::Error| Fault::caused(Code::Usage, &format!("--log {} cannot be read", path.display()), e);
     let bytes = if path == Path::new("-") { from_stdin() } else { end_of(path) }.map_err(|e| failed(&e))?;

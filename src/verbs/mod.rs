@@ -8,6 +8,7 @@ mod plan;
 mod procedure;
 mod replay;
 mod runs;
+mod support_bundle;
 
 use crate::args::{Cli, Command, ConfigCommand};
 use crate::config;
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
     match command {
         Command::Plan(start) => plan::plan(global, &start, printer),
         Command::Diagnose(words) => diagnose::diagnose(global, &words, printer),
+        Command::SupportBundle(words) => support_bundle::support_bundle(global, &words, printer),
         Command::Resume { run, all } => act::resume(global, run.as_deref(), all, printer),
         Command::Approve(answer) => act::answer(global, answer, false, printer),
         Command::Deny(answer) => act::answer(global, answer, true, printer),

@@ -170,6 +170,14 @@ impl<'a> Site<'a> {
         }
         self.watch(self.spawn(self.command(&[&["plan"], &GO[..4]].concat())), None, report);
         self.watch(self.spawn(self.command(&[&["diagnose"], &GO[2..4]].concat())), None, report);
+        // It is scanned with everything else that was said.
+        let bundle = self.sandbox.dir().join("said/bundle.tar");
+        drop(std::fs::remove_file(&bundle));
+        let pack = self.command(&[&["support-bundle", "--out", bundle.to_str().unwrap()], &GO[2..4]].concat());
+        self.watch(self.spawn(pack), None, report);
+        if !bundle.exists() {
+            report.problem(format!("{what}: no bundle was made"));
+        }
         self.over(&what, report);
         self.mend(report);
     }

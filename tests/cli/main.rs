@@ -30,6 +30,7 @@ mod reconnect;
 mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
+mod support;
 mod tls;
 mod versions;
 mod words;

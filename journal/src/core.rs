@@ -89,9 +89,9 @@ impl Core {
         Receipt { frame: self.next - 1, head: self.head }
     }
 
-    /// The number of the segment that is written, and where in it the next frame goes.
-    pub(crate) fn place(&self) -> (u64, u64) {
-        (self.segment, self.offset)
+    /// The number of the segment that is written.
+    pub(crate) const fn segment(&self) -> u64 {
+        self.segment
     }
 
     /// Writes one frame and syncs it: when this returns, its records survive a power cut.

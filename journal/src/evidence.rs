@@ -163,6 +163,13 @@ mod tests {
     const SMALL: Options = Options { segment_len: 4096 };
 
     #[test]
+    fn what_is_printed_of_it_says_nothing_of_what_is_in_it() {
+        let evidence = Evidence::new(Arc::new(SimStorage::new()));
+        evidence.put(b"captured").unwrap();
+        assert_eq!(format!("{evidence:?}"), "Evidence { .. }");
+    }
+
+    #[test]
     fn what_was_put_survives_a_power_cut_and_is_checked() {
         let storage = SimStorage::new();
         let digest = Evidence::new(Arc::new(storage.clone())).put(b"captured").unwrap();

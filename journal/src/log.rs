@@ -124,7 +124,7 @@ impl CommitLog {
 
     fn start(storage: Arc<dyn Storage>, segment_len: u64, core: Core, found: Found) -> io::Result<Self> {
         let batch_max = room(segment_len);
-        let (place, head) = (core.place().0, core.head());
+        let (segment, head) = (core.segment(), core.head());
         let shared = Arc::new(Shared {
             queue: Queue::new(),
             pen: Mutex::new(Writer { core, group_max: GROUP_LEN_MAX.min(batch_max), waiting: Waiting::default() }),
@@ -135,7 +135,7 @@ impl CommitLog {
         });
         shared.counts.records.store(found.records, Ordering::Relaxed);
         shared.counts.open.store(shared.ledger().open().count(), Ordering::Relaxed);
-        shared.counts.segment.store(place, Ordering::Relaxed);
+        shared.counts.segment.store(segment, Ordering::Relaxed);
         shared.progress.set(head);
         let at_work = Arc::clone(&shared);
         let writer = std::thread::Builder::new().name("recover-journal".into()).spawn(move || at_work.write_on())?;
@@ -388,7 +388,7 @@ impl Writer {
         }
         let records = batches.iter().map(|batch| batch.len() as u64).sum();
         shared.counts.records.fetch_add(records, Ordering::Relaxed);
-        shared.counts.segment.store(self.core.place().0, Ordering::Relaxed);
+        shared.counts.segment.store(self.core.segment(), Ordering::Relaxed);
         let mut written = Vec::with_capacity(self.waiting.group.len());
         shared.progress.set(receipt);
         for request in self.waiting.group.drain(..) {

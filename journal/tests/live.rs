@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use recover_engine::{Conflict, Journal, JournalError};
+use recover_engine::{BadEntry, Conflict, Entry, Journal, JournalError, Key, Kind, Latch};
 use recover_journal::testing::contract::block_on;
 use recover_journal::testing::entries::{Script, closed_run, effect, id, run, subject};
 use recover_journal::testing::sim::{Fault, SimStorage};
@@ -66,6 +66,54 @@ fn readers_see_no_damage_while_segments_are_written_and_sealed() {
     });
     assert!(log.stats().unwrap().segments > 10, "many were sealed meanwhile");
     assert_eq!(log.stats().unwrap().records, RUNS * 3);
+}
+
+/// What a batch takes beside its records: the segment's header, the frame's, and the summary of nothing. FORMAT.md.
+const FIXED: usize = 128 + 64 + 112;
+/// What each record takes in the summary.
+const IN_SUMMARY: usize = 144;
+
+/// Records of a run that is begun, which take exactly so much.
+fn batch_of(n: u64, size: usize) -> Vec<Entry> {
+    const EACH: usize = 512 << 10;
+    let mut script = Script::new(id(n));
+    let mut left = size;
+    let mut batch = Vec::new();
+    while left > 0 {
+        let this = if left >= 2 * EACH { EACH } else { left };
+        let (kind, latch, key) = match batch.is_empty() {
+            true => (Kind::Begun, Latch::Claim, subject(n)),
+            false => (Kind::Outcome, Latch::None, Key::NONE),
+        };
+        let bare = script.clone().next(kind, latch, key, "").bytes().len() + IN_SUMMARY;
+        batch.push(script.next(kind, latch, key, &"x".repeat(this - bare)));
+        left -= this;
+    }
+    batch
+}
+
+#[test]
+fn a_batch_that_fits_a_segment_exactly_is_taken_and_one_byte_more_is_refused() {
+    const FRAME_MOST: usize = (4 << 20) - 64;
+    // Of the longest frame, two are in a segment of twice its length.
+    for (segment_len, most, second) in [(8_192, 8_192 - FIXED, 2), (8 << 20, FRAME_MOST, 1)] {
+        let dir = tempfile::tempdir().unwrap();
+        let open =
+            || CommitLog::open(Arc::new(DiskStorage::open(dir.path()).unwrap()), Options { segment_len }).unwrap();
+        let log = open();
+        let refused = log.append_blocking(batch_of(1, most + 1)).unwrap_err();
+        assert!(matches!(refused, JournalError::Entry(BadEntry::Lengths)), "{refused:?}");
+        log.append_blocking(batch_of(2, most)).unwrap();
+        assert_eq!(log.stats().unwrap().segment, 1, "it is in the first segment");
+        log.append_blocking(batch_of(3, most)).unwrap();
+        assert_eq!(log.stats().unwrap().segment, second);
+        drop(log);
+        let log = open();
+        let stats = log.stats().unwrap();
+        assert_eq!((stats.segment, stats.frames), (second, 2));
+        let report = Reader::open(dir.path()).unwrap().verify().unwrap();
+        assert_eq!(report.damage, []);
+    }
 }
 
 #[test]

@@ -43,7 +43,9 @@ pub(crate) fn of(tree: &Path, package: &str) -> Result<Vec<Mutant>, String> {
         return Err(format!("{package} has nothing to mutate"));
     }
     let mut sources = BTreeMap::new();
-    listed.iter().map(|entry| mutant(tree, entry, &mut sources)).collect()
+    let mutants = listed.iter().map(|entry| mutant(tree, entry, &mut sources));
+    // The list does not leave out every kind by its name.
+    mutants.filter(|mutant| !mutant.as_ref().is_ok_and(|mutant| mutant.what.contains(FOR_LOOM))).collect()
 }
 
 fn mutant(tree: &Path, entry: &Value, sources: &mut BTreeMap<String, String>) -> Result<Mutant, String> {

@@ -60,19 +60,8 @@ const PACKAGES: &[Package] = &[
         name: "recover-journal",
         percent: 100,
         rounds: &[
-            Round {
-                packages: &["recover-journal"],
-                targets: &[
-                    "--test=contract",
-                    "--test=format",
-                    "--test=index",
-                    "--test=model",
-                    "--test=salvage",
-                    "--test=state_dir",
-                ],
-            },
-            // These wait for slow disks on purpose.
-            Round { packages: &["recover-journal"], targets: &["--lib", "--test=live"] },
+            Round { packages: &["recover-journal"], targets: &["--test=suite"] },
+            Round { packages: &["recover-journal"], targets: &["--lib", "--test=state_dir"] },
             Round { packages: &["recover-journal"], targets: &["--test=flip", "--test=power"] },
         ],
     },

@@ -1,6 +1,4 @@
 //! Many appenders, one writer, and readers without the lock, all at once.
-#![cfg(not(loom))]
-#![expect(clippy::unwrap_used, reason = "helpers of tests may say what must hold in the shortest words")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,4 @@
 //! FORMAT.md and the frozen journals: what is written there is what is read here.
-#![cfg(not(loom))]
-#![expect(clippy::unwrap_used, reason = "helpers of tests may say what must hold in the shortest words")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,6 +1,4 @@
 //! The index answers like the log, whatever happened to its files; and the log never needs it.
-#![cfg(not(loom))]
-#![expect(clippy::unwrap_used, reason = "helpers of tests may say what must hold in the shortest words")]
 
 use std::collections::BTreeSet;
 use std::fs;

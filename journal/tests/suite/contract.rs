@@ -1,5 +1,4 @@
 //! The contract suite on every journal of this crate.
-#![cfg(not(loom))]
 
 use std::sync::Arc;
 

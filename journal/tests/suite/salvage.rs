@@ -1,6 +1,4 @@
 //! After damage one command carries on: bytes are kept, subjects are blocked, and a person answers for them.
-#![cfg(not(loom))]
-#![expect(clippy::unwrap_used, reason = "helpers of tests may say what must hold in the shortest words")]
 
 use std::fs;
 use std::path::Path;

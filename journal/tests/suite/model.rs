@@ -1,12 +1,8 @@
 //! Appends, reopenings and crashes in any order, beside a model that is a list.
-#![cfg(not(loom))]
-#![expect(clippy::unwrap_used, reason = "helpers of tests may say what must hold in the shortest words")]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::{entries, frames, open, reader};
+use crate::common::{entries, frames, open, reader};
 use proptest::prelude::*;
 use recover_engine::{Entry, Journal, JournalError, Key, Ledger, RunId};
 use recover_journal::testing::entries::{Script, effect, id, subject};

@@ -284,6 +284,31 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Print what a shell needs to complete the words of `recover`
+    #[command(
+        after_help = "\
+    bash: recover completions bash > /usr/share/bash-completion/completions/recover
+    zsh:  recover completions zsh  > /usr/share/zsh/site-functions/_recover
+    fish: recover completions fish > /usr/share/fish/vendor_completions.d/recover.fish",
+        verbatim_doc_comment
+    )]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands
+    #[command(
+        after_help = "\
+    recover man | man -l -
+    recover man --dir /usr/share/man/man1",
+        verbatim_doc_comment
+    )]
+    Man {
+        /// Write recover.1 and one page for each command into this folder
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Explain an error code
     Explain {
         /// The code

@@ -4,6 +4,7 @@ mod act;
 mod baseline;
 mod diagnose;
 mod journal;
+mod manual;
 mod plan;
 mod procedure;
 mod replay;
@@ -61,6 +62,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
             Ok(Exit::Done)
         }
         Command::Config { command: ConfigCommand::Show } => show_config(&Place::of(global)?, printer),
+        Command::Completions { shell } => manual::completions(shell, printer),
+        Command::Man { dir } => manual::man(dir.as_deref(), printer),
         Command::Explain { code } => explain(&code, printer),
     }
 }

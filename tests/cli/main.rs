@@ -23,6 +23,7 @@ mod full;
 mod hostile;
 mod index;
 mod kill;
+mod manual;
 mod marks;
 mod plan;
 mod plane;

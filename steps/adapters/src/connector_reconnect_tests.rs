@@ -1,6 +1,6 @@
 //! The steps of a reconnect failure: the way to the control plane, the one repair, and what is degraded.
 
-use recover_steps::{Instance, Observe, Observed, Reach, Reached, Repair, Repaired, Stage};
+use recover_steps::{Instance, Observe, Observed, Reach, Reached, Repair, Repaired, Stage, Validate, Validated};
 
 use super::{Bench, Server, lock};
 
@@ -27,6 +27,27 @@ async fn c7_a_repair_names_the_life_it_ends_and_is_done_once_however_often_it_is
     let Repaired::Repaired { instance: again } = bench.happens(Repair { from: Some(first.clone()) }).await;
     assert!(second != first && second == again, "another life runs: the repair was done");
     assert_eq!((bench.minted(), bench.live()), (0, 0));
+    bench.end().await;
+}
+
+/// One heartbeat that came late on a busy host ended a recovery that was well with a question.
+#[tokio::test]
+async fn a_flap_at_the_validation_is_looked_at_again_and_an_outage_is_not_well() {
+    let bench = Bench::new().await;
+    std::fs::write(bench.disk.path().join("data/identity.json"), r#"{"serial":"s1"}"#).unwrap();
+    let Repaired::Repaired { instance } = bench.happens(Repair { from: None }).await;
+    let validate = || Validate { serial: "s1".into(), instance: instance.clone() };
+    lock(&bench.plane).status = "offline".into();
+    let plane = std::sync::Arc::clone(&bench.plane);
+    let back = tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        lock(&plane).status = "online".into();
+    });
+    assert!(matches!(bench.happens(validate()).await, Validated::Validated { .. }));
+    back.await.unwrap();
+    lock(&bench.plane).status = "offline".into();
+    let invalid = bench.happens(validate()).await;
+    assert!(matches!(&invalid, Validated::Invalid { why } if why == "offline"), "{invalid:?}");
     bench.end().await;
 }
 

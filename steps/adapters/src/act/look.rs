@@ -16,6 +16,9 @@ const STALE_WITHIN: Duration = Duration::from_secs(8);
 const POLL_FIRST: Duration = Duration::from_millis(100);
 const POLL_MOST: Duration = Duration::from_secs(1);
 
+/// For how long a connector that was seen online may be seen as something else before that counts.
+const FLAPS_WITHIN: Duration = Duration::from_secs(5);
+
 /// A poll that becomes slower.
 #[derive(Debug)]
 pub(super) struct Poll(Duration);
@@ -109,9 +112,20 @@ impl Connector {
     }
 
     pub(crate) async fn validate(&self, step: &Validate) -> Result<Witnessed<Validated>, Trouble> {
-        let told = self.authority.status().await.map_err(Failure::asking)?;
+        let until = Instant::now() + FLAPS_WITHIN;
+        let mut poll = Poll::new();
+        let (told, missing) = loop {
+            let told = self.authority.status().await.map_err(Failure::asking)?;
+            let missing = self.missing(&told.status, &step.serial, Some(&step.instance)).await?;
+            // One heartbeat that is late on a busy host is no recovery that failed; whatever else is wrong is said at once.
+            let flaps = !told.status.is_online() && self.workload.running().await?.as_ref() == Some(&step.instance);
+            if missing.is_none() || !flaps || Instant::now() >= until {
+                break (told, missing);
+            }
+            poll.pause_until(Some(until)).await;
+        };
         let invalid = |why: String| Validated::Invalid { why: self.known().line(&why) };
-        let event = if let Some(why) = self.missing(&told.status, &step.serial, Some(&step.instance)).await? {
+        let event = if let Some(why) = missing {
             invalid(why)
         } else if self.workload.token_file().symlink_metadata().is_ok() {
             invalid(format!("a token is still within its sight: {}", self.workload.token_file().display()))

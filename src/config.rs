@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use recover_scenarios::bootstrap_failure::Enroll;
 use recover_scenarios::identity_loss::Reprovision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,12 +38,17 @@ pub(crate) struct Policy {
     #[serde(default)]
     #[schemars(with = "ReprovisionSchema")]
     pub(crate) reprovision: Reprovision,
+    /// Whether a connector that never paired gets a fresh token after a question (`ask`) or without one (`allow`), where its token
+    /// has expired or it lacked the CA bundle that is pinned. A token that somebody revoked is always asked about.
+    #[serde(default)]
+    #[schemars(with = "ReprovisionSchema")]
+    pub(crate) enroll: Enroll,
     /// How long a person has to answer a question, for example `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) answer_within: Option<recover_adapters::Span>,
 }
 
-/// The schema of [`Reprovision`], which is defined where no schema is known.
+/// The schema of [`Reprovision`] and [`Enroll`], which are defined where no schema is known.
 #[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[expect(dead_code, reason = "only its schema is used")]

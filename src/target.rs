@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use recover_adapters::config::{AuthorityConfig, ConnectorConfig, StorageConfig, Timing, WorkloadConfig};
+use recover_adapters::config::{AuthorityConfig, ConnectorConfig, StorageConfig, Timing, TrustConfig, WorkloadConfig};
 use recover_engine::Json;
 use recover_scenarios::identity_loss::{self, Reprovision};
-use recover_scenarios::{names, reconnect_failure};
+use recover_scenarios::{bootstrap_failure, names, reconnect_failure};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub(crate) struct Target {
     pub(crate) storage: StorageConfig,
     /// Who enrolls it.
     pub(crate) authority: AuthorityConfig,
+    /// The CA bundle that it trusts, if that is to be looked after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trust: Option<TrustConfig>,
     /// How long things may take.
     #[serde(default)]
     pub(crate) timing: Timing,
@@ -52,6 +55,7 @@ impl Target {
             workload: self.workload.clone(),
             storage: self.storage.clone(),
             authority: self.authority.clone(),
+            trust: self.trust.clone(),
             timing: self.timing,
         }
     }
@@ -85,8 +89,30 @@ impl Target {
             names::RECONNECT_FAILURE => {
                 overlaid(&reconnect_failure::Params { observe_ms, online_within_ms, alert }, set)
             }
+            names::BOOTSTRAP_FAILURE => overlaid(&self.bootstrap_failure(policy, alert), set),
             names::IDENTITY_LOSS => overlaid(&self.identity_loss(policy, alert), set),
             other => Err(Fault::new(Code::Bug, format!("nothing gives the scenario {other} its parameters"))),
+        }
+    }
+
+    fn bootstrap_failure(&self, policy: &Policy, alert: Option<String>) -> bootstrap_failure::Params {
+        let identity_loss::Params {
+            observe_ms,
+            online_within_ms,
+            pair_within_ms,
+            token_ttl_s,
+            answer_within_ms,
+            alert,
+            ..
+        } = self.identity_loss(policy, alert);
+        bootstrap_failure::Params {
+            enroll: policy.enroll,
+            observe_ms,
+            online_within_ms,
+            pair_within_ms,
+            token_ttl_s,
+            answer_within_ms,
+            alert,
         }
     }
 

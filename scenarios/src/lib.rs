@@ -1,5 +1,6 @@
 //! The procedures: one file or folder each, and the list below.
 
+pub mod bootstrap_failure;
 pub mod diagnosis;
 pub mod identity_loss;
 pub mod names;

@@ -36,6 +36,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    bootstrap_failure::BootstrapFailure = "bootstrap-failure",
     identity_loss::IdentityLoss = "identity-loss",
     reconnect_failure::ReconnectFailure = "reconnect-failure",
 }

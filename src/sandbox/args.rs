@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::sandbox::fault::{Kind, Operation};
+use crate::sandbox::first_boot::Failing;
 
 /// `recover sandbox …`
 #[derive(Debug, Args)]
@@ -26,11 +27,18 @@ pub(crate) enum SandboxCommand {
         #[arg(long)]
         keep_original: bool,
     },
+    /// Start a control plane and a connector that never paired and fails at its first boot.
+    FirstBoot {
+        #[command(flatten)]
+        dir: Dir,
+        /// What keeps it from pairing.
+        failing: Failing,
+    },
     /// Make requests fail, or `clear` what was set.
     Fault {
         #[command(flatten)]
         dir: Dir,
-        /// drop-reply, delay=MS, error=CODE, duplicate, refuse, hang, or clear.
+        /// drop-reply, delay=MS, error=CODE, duplicate, refuse, hang, bad-csr (on pair), degraded (on status), or clear.
         kind: KindOrClear,
         /// The request that fails; needed for all but clear.
         #[arg(long)]
@@ -61,12 +69,18 @@ pub(crate) enum SandboxCommand {
         /// Where it notes each start.
         #[arg(long)]
         starts: PathBuf,
-        /// The control plane, as `http://IP:PORT`.
+        /// The control plane, as `http://IP:PORT` or `https://IP:PORT`.
         #[arg(long)]
         control_plane: String,
         /// Its name there.
         #[arg(long)]
         agent: String,
+        /// The certificates that it trusts, where the control plane is asked over TLS.
+        #[arg(long)]
+        ca: Option<PathBuf>,
+        /// End where there is nothing left to do, as a workload does that is started again by somebody else.
+        #[arg(long)]
+        ends: bool,
     },
 }
 

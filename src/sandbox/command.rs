@@ -9,6 +9,7 @@ use crate::sandbox::args::{Dir, KindOrClear, SandboxArgs, SandboxCommand};
 use crate::sandbox::connector::{self, Settings};
 use crate::sandbox::error::Error;
 use crate::sandbox::fault::{self, Fault};
+use crate::sandbox::first_boot::first_boot;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::{down, ledger, lose_identity, server, up};
 
@@ -20,6 +21,7 @@ pub(crate) fn run(args: SandboxArgs) -> Result<(), Error> {
 fn execute(command: SandboxCommand) -> Result<(), Error> {
     match command {
         SandboxCommand::Up(Dir { dir }) => print(&up(&dir)?),
+        SandboxCommand::FirstBoot { dir: Dir { dir }, failing } => print(&first_boot(&dir, failing)?),
         SandboxCommand::LoseIdentity { dir: Dir { dir }, keep_original } => print(&lose_identity(&dir, keep_original)?),
         SandboxCommand::Ledger(Dir { dir }) => print(&ledger(&dir)?),
         SandboxCommand::Down(Dir { dir }) => print(&down(&dir)?),
@@ -35,8 +37,8 @@ fn execute(command: SandboxCommand) -> Result<(), Error> {
             print(&json!({ "schema": "recover.sandbox-faults/v1", "faults": faults }))
         }
         SandboxCommand::ControlPlane(Dir { dir }) => server::run(&dir),
-        SandboxCommand::Connector { data, token_file, log, starts, control_plane, agent } => {
-            connector::run(Settings { data, token_file, log, starts, control_plane, agent })
+        SandboxCommand::Connector { data, token_file, log, starts, control_plane, agent, ca, ends } => {
+            connector::run(Settings { data, token_file, log, starts, control_plane, agent, ca, ends })
         }
     }
 }

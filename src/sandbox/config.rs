@@ -15,8 +15,10 @@ pub(crate) fn text_of(layout: &Layout, base: &str, connector: &[String]) -> Resu
     let mut line = |key: &str, value: String| _ = writeln!(out, "{key} = {value}");
     line("state_dir", quoted(layout.state_dir())?);
     line("secrets_dir", quoted(layout.secrets()?)?);
-    let _ =
-        writeln!(out, "\n[policy]\nreprovision = \"allow\"\n\n[target.{AGENT}]\nkind = \"connector\"\ndefault = true");
+    let _ = writeln!(
+        out,
+        "\n[policy]\nreprovision = \"allow\"\nenroll = \"allow\"\n\n[target.{AGENT}]\nkind = \"connector\"\ndefault = true"
+    );
     let mut line = |key: &str, value: String| _ = writeln!(out, "{key} = {value}");
     line(
         "workload",

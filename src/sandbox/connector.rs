@@ -40,6 +40,10 @@ pub(crate) struct Settings {
     pub(crate) starts: PathBuf,
     pub(crate) control_plane: String,
     pub(crate) agent: String,
+    /// The certificates that it trusts, where the control plane is asked over TLS.
+    pub(crate) ca: Option<PathBuf>,
+    /// Whether it ends where it has nothing left to do.
+    pub(crate) ends: bool,
 }
 
 /// What pairing gave, as it lies on disk. It names the secret key, so the file is readable by its owner only.
@@ -79,10 +83,18 @@ pub(crate) fn run(settings: Settings) -> Result<(), Error> {
     let start = StartLine { at: clock::rfc3339(clock::now()), pid: std::process::id() };
     files::append_line(&mut starts, &start).map_err(Error::io("note the start"))?;
     let client = Client::new(&settings.control_plane, Duration::from_secs(TIMEOUT_S))?;
+    let client = match &settings.ca {
+        Some(ca) => client.trusting(ca)?,
+        None => client,
+    };
     let mut connector = Connector { settings, client, log };
     connector.say("started");
     if let Some(identity) = connector.identity() {
         connector.keep_alive(&identity);
+    }
+    if connector.settings.ends {
+        connector.say("ended: it cannot serve");
+        return Err(Error::Usage("the connector cannot serve; its log says why".to_owned()));
     }
     // Nothing is left to do, and a connector does not end on its own: it stays, and stays offline.
     loop {

@@ -59,6 +59,10 @@ pub(crate) enum Kind {
     Refuse,
     /// Not executed and not answered, until the client gives up.
     Hang,
+    /// A pairing is executed with a certificate request that is none: the token is used up, and no identity issued.
+    BadCsr,
+    /// Of a connector that is online it is said that it is degraded.
+    Degraded,
 }
 
 impl fmt::Display for Kind {
@@ -70,6 +74,8 @@ impl fmt::Display for Kind {
             Self::Duplicate => f.write_str("duplicate"),
             Self::Refuse => f.write_str("refuse"),
             Self::Hang => f.write_str("hang"),
+            Self::BadCsr => f.write_str("bad-csr"),
+            Self::Degraded => f.write_str("degraded"),
         }
     }
 }
@@ -78,12 +84,17 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || "one of drop-reply, delay=MS, error=CODE (400 to 599), duplicate, refuse, hang".to_owned();
+        let bad = || {
+            "one of drop-reply, delay=MS, error=CODE (400 to 599), duplicate, refuse, hang, bad-csr, degraded"
+                .to_owned()
+        };
         match (text, text.split_once('=')) {
             ("drop-reply", _) => Ok(Self::DropReply),
             ("duplicate", _) => Ok(Self::Duplicate),
             ("refuse", _) => Ok(Self::Refuse),
             ("hang", _) => Ok(Self::Hang),
+            ("bad-csr", _) => Ok(Self::BadCsr),
+            ("degraded", _) => Ok(Self::Degraded),
             (_, Some(("delay", ms))) => ms.parse().map(Self::Delay).map_err(|_| bad()),
             (_, Some(("error", code))) => {
                 let code = code.parse().ok().filter(|code| (400..600).contains(code));
@@ -159,7 +170,8 @@ mod tests {
 
     #[test]
     fn every_kind_prints_and_parses_back() {
-        for kind in [Kind::DropReply, Kind::Delay(250), Kind::Error(503), Kind::Duplicate, Kind::Refuse, Kind::Hang] {
+        let plain = [Kind::DropReply, Kind::Duplicate, Kind::Refuse, Kind::Hang, Kind::BadCsr, Kind::Degraded];
+        for kind in plain.into_iter().chain([Kind::Delay(250), Kind::Error(503)]) {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         for text in ["", "delay", "delay=", "delay=-1", "error=200", "error=600", "error=x", "drop_reply"] {

@@ -1,10 +1,17 @@
-//! The smallest HTTP client that will do: one request, one connection, no retry of its own, no redirect, no proxy.
+//! The smallest HTTP client that will do: one request, one connection, no retry of its own, no redirect, no proxy; over TLS
+//! where it is told whom to trust.
 //!
 //! The connector must not repeat a pairing because some library found that safe, so there is no library.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use serde_json::Value;
 
@@ -16,8 +23,8 @@ pub(crate) const COMMAND_HEADER: &str = "x-sandbox-command";
 /// Why there is no reply. Whether the request was executed is not known, except where it says so.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// The base address is not `http://IP:PORT`.
-    #[error("{0:?} is not http://IP:PORT")]
+    /// The base address is not one.
+    #[error("{0:?} is not http://IP:PORT, or https with the certificates to trust")]
     Base(String),
     /// There was nobody to connect to; the request was not sent.
     #[error("the control plane does not listen")]
@@ -25,6 +32,12 @@ pub(crate) enum CallError {
     /// The connection broke or took too long.
     #[error("the request was not answered")]
     Broken(#[source] io::Error),
+    /// Nobody who is trusted issued the peer's certificate; the request was not sent.
+    #[error("x509: certificate signed by unknown authority")]
+    Untrusted,
+    /// The file with the certificates to trust cannot be used.
+    #[error("the certificates to trust cannot be read")]
+    Ca(#[source] io::Error),
     /// What came back is not a reply.
     #[error("the reply is not one: {0}")]
     Malformed(&'static str),
@@ -50,16 +63,38 @@ impl Answer {
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
+    /// Plain text if there is none.
+    tls: Option<Arc<ClientConfig>>,
+    /// Whether plain text is what was asked for.
+    plain: bool,
     credential: Option<String>,
     timeout: Duration,
 }
 
 impl Client {
-    /// A client of `http://IP:PORT`.
+    /// A client of `http://IP:PORT`, or of `https://IP:PORT` once it is told whom to trust.
     pub(crate) fn new(base: &str, timeout: Duration) -> Result<Self, CallError> {
-        let address = base.strip_prefix("http://").and_then(|rest| rest.trim_end_matches('/').parse().ok());
-        let address = address.ok_or_else(|| CallError::Base(base.to_owned()))?;
-        Ok(Self { address, credential: None, timeout })
+        let of = |scheme: &str| base.strip_prefix(scheme).and_then(|rest| rest.trim_end_matches('/').parse().ok());
+        let found = of("http://").map(|address| (address, true)).or_else(|| of("https://").map(|a| (a, false)));
+        let (address, plain) = found.ok_or_else(|| CallError::Base(base.to_owned()))?;
+        Ok(Self { address, tls: None, plain, credential: None, timeout })
+    }
+
+    /// The same, trusting the certificates of this file and no others. A file that is not there trusts nobody.
+    pub(crate) fn trusting(self, ca: &Path) -> Result<Self, CallError> {
+        let pem = match std::fs::read(ca) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(CallError::Ca)?,
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| CallError::Ca(io::Error::other(error)))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { tls: Some(Arc::new(config)), ..self })
     }
 
     /// The same, as a command of the sandbox: with the administrator's credential, and spared from faults.
@@ -90,12 +125,38 @@ impl Client {
         );
         stream.set_nodelay(true).map_err(CallError::Broken)?;
         stream.set_write_timeout(Some(self.timeout)).map_err(CallError::Broken)?;
-        stream.write_all(request.as_bytes()).map_err(CallError::Broken)?;
-        parse(&read_to_end(stream, until).map_err(CallError::Broken)?)
+        let reply = match (&self.tls, self.plain) {
+            (_, true) => {
+                stream.write_all(request.as_bytes()).map_err(CallError::Broken)?;
+                let timed = stream.try_clone().map_err(CallError::Broken)?;
+                read_to_end(stream, &timed, until)
+            }
+            (Some(config), false) => {
+                stream.set_read_timeout(Some(self.timeout)).map_err(CallError::Broken)?;
+                let name = ServerName::IpAddress(self.address.ip().into());
+                let connection = ClientConnection::new(Arc::clone(config), name);
+                let connection = connection.map_err(|error| CallError::Broken(io::Error::other(error)))?;
+                let timed = stream.try_clone().map_err(CallError::Broken)?;
+                let mut tls = StreamOwned::new(connection, stream);
+                tls.write_all(request.as_bytes()).map_err(untrusted)?;
+                read_to_end(tls, &timed, until)
+            }
+            (None, false) => return Err(CallError::Untrusted),
+        };
+        parse(&reply.map_err(CallError::Broken)?)
     }
 }
 
-fn read_to_end(stream: TcpStream, until: Instant) -> io::Result<Vec<u8>> {
+/// A handshake fails in the first write.
+fn untrusted(error: io::Error) -> CallError {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => CallError::Untrusted,
+        _ => CallError::Broken(error),
+    }
+}
+
+fn read_to_end(stream: impl io::Read, timed: &TcpStream, until: Instant) -> io::Result<Vec<u8>> {
     let (mut reply, mut chunk) = (Vec::new(), [0; 4096]);
     let mut bounded = stream.take(REPLY_LEN_MAX);
     loop {
@@ -103,7 +164,7 @@ fn read_to_end(stream: TcpStream, until: Instant) -> io::Result<Vec<u8>> {
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        bounded.get_ref().set_read_timeout(Some(left))?;
+        timed.set_read_timeout(Some(left))?;
         match bounded.read(&mut chunk) {
             Ok(0) => return Ok(reply),
             Ok(n) => reply.extend_from_slice(chunk.get(..n).unwrap_or_default()),
@@ -152,7 +213,7 @@ mod tests {
     fn only_plain_addresses_are_taken() {
         let base = |text| Client::new(text, Duration::from_secs(1)).map(|client| client.address.port());
         assert_eq!(base("http://127.0.0.1:80/").ok(), Some(80));
-        for text in ["127.0.0.1:80", "https://127.0.0.1:80", "http://localhost:80", "http://127.0.0.1:80/v1", ""] {
+        for text in ["127.0.0.1:80", "https://localhost:80", "http://localhost:80", "http://127.0.0.1:80/v1", ""] {
             assert!(base(text).is_err(), "{text}");
         }
     }

@@ -51,7 +51,7 @@ pub(crate) fn lose_identity(dir: &Path, keep_original: bool) -> Result<Lost, Err
         Ok(String::from_utf8_lossy(news).contains("401 ENROLLMENT_TOKEN_INVALID").then_some(()))
     })?;
     up::await_status(&layout, &client, "needs_recovery", Duration::from_secs(WAIT_S))?;
-    let stale = up::mint(&client, "onboarding")?;
+    let stale = up::mint(&client, "onboarding", up::TOKEN_TTL_S)?;
     ledger::mark_loss(&layout, clock::now())?;
     Ok(Lost {
         schema: "recover.sandbox/v1",

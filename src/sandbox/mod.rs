@@ -13,6 +13,7 @@ mod down;
 mod error;
 mod fault;
 mod files;
+mod first_boot;
 mod http;
 mod key;
 mod launch;

@@ -206,10 +206,23 @@ async fn commit(
             None
         })
     });
+    let request = match (fault, request) {
+        (Some(Kind::BadCsr), Request::Pair { agent, token, .. }) => {
+            Request::Pair { agent, token, public_key: String::new() }
+        }
+        (_, request) => request,
+    };
     let execute = || locked(&server).execute(&request, &named, fault);
     let pass_over = |status| locked(&server).record(&named, status, Effect::None, About::default(), fault);
     match fault {
-        None => response(&execute()),
+        None | Some(Kind::BadCsr) => response(&execute()),
+        Some(Kind::Degraded) => {
+            let mut reply = execute();
+            if reply.body["status"] == "online" {
+                reply.body["status"] = "degraded".into();
+            }
+            response(&reply)
+        }
         Some(Kind::DropReply) => {
             execute();
             Err(Closed)

@@ -1,5 +1,6 @@
 //! Bringing a sandbox up: whatever of it is down is started, and a connector that never paired is paired once.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,10 +48,22 @@ pub(crate) struct Pids {
     pub(crate) connector: i32,
 }
 
-/// Brings the sandbox in `dir` up, making it if need be. Done again, it starts what is down and pairs nothing.
-pub(crate) fn up(dir: &Path) -> Result<Up, Error> {
+/// A sandbox with a control plane that runs, and a connector that may or may not.
+pub(crate) struct Furnished {
+    pub(crate) layout: Layout,
+    /// No other command changes the sandbox meanwhile.
+    pub(crate) _lock: fs::File,
+    /// The control plane's process.
+    pub(crate) plane: i32,
+    pub(crate) client: Client,
+    /// What the control plane says of the connector.
+    pub(crate) before: Value,
+}
+
+/// Makes the sandbox in `dir` if need be, and starts its control plane.
+pub(crate) fn furnish(dir: &Path) -> Result<Furnished, Error> {
     let layout = Layout::create(dir)?;
-    let _lock = files::lock(&layout.lock()).map_err(Error::io("lock the sandbox"))?;
+    let lock = files::lock(&layout.lock()).map_err(Error::io("lock the sandbox"))?;
     layout.furnish()?;
     if !layout.credential().is_file() {
         let secret: String = random::bytes::<24>().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -66,6 +79,12 @@ pub(crate) fn up(dir: &Path) -> Result<Up, Error> {
         files::replace_durably(&layout.config(), text.as_bytes()).map_err(Error::io("write the configuration"))?;
     }
     let before = status(&client)?;
+    Ok(Furnished { layout, _lock: lock, plane, client, before })
+}
+
+/// Brings the sandbox in `dir` up, making it if need be. Done again, it starts what is down and pairs nothing.
+pub(crate) fn up(dir: &Path) -> Result<Up, Error> {
+    let Furnished { layout, _lock, plane, client, before } = furnish(dir)?;
     let connector = match before["paired_before"].as_bool() {
         Some(true) => restart(&layout)?,
         Some(false) | None => pair_first(&layout, &client)?,
@@ -77,15 +96,22 @@ pub(crate) fn up(dir: &Path) -> Result<Up, Error> {
         let seen = || Ok(status(&client).ok().filter(heard));
         let _seen = wait("the connector's coming online", Duration::from_secs(3), &layout.connector_log(), seen);
     }
-    Ok(Up {
-        schema: "recover.sandbox/v1",
-        config: layout.config(),
-        target: AGENT,
-        state_dir: layout.state_dir(),
-        base,
-        status: status(&client)?["status"].as_str().unwrap_or_default().to_owned(),
-        pids: Pids { control_plane: plane, connector },
-    })
+    Up::of(&layout, &client, plane, connector)
+}
+
+impl Up {
+    /// The sandbox as it is now.
+    pub(crate) fn of(layout: &Layout, client: &Client, plane: i32, connector: i32) -> Result<Self, Error> {
+        Ok(Self {
+            schema: "recover.sandbox/v1",
+            config: layout.config(),
+            target: AGENT,
+            state_dir: layout.state_dir(),
+            base: layout.base()?.ok_or(Error::Down)?,
+            status: status(client)?["status"].as_str().unwrap_or_default().to_owned(),
+            pids: Pids { control_plane: plane, connector },
+        })
+    }
 }
 
 /// Starts the control plane if it is down, and nothing else: a run may be at work on the connector.
@@ -121,7 +147,7 @@ fn pair_first(layout: &Layout, client: &Client) -> Result<i32, Error> {
     // One that runs and never paired is left over from an `up` that was interrupted: it read its token, if any, at its start.
     process::stop(&layout.connector_pidfile(), GRACE).map_err(Error::io("stop the connector"))?;
     files::private_dir(&layout.data()).map_err(Error::io("make the connector's data directory"))?;
-    let minted = mint(client, "install")?;
+    let minted = mint(client, "install", TOKEN_TTL_S)?;
     let secret = minted["secret"].as_str().unwrap_or_default();
     let token = layout.token()?;
     files::replace(&token, secret.as_bytes()).map_err(Error::io("hand over the first token"))?;
@@ -136,12 +162,12 @@ fn pair_first(layout: &Layout, client: &Client) -> Result<i32, Error> {
 }
 
 /// Mints a token, trying `label`, `label-2` and so on where one was closed.
-pub(crate) fn mint(client: &Client, label: &str) -> Result<Value, Error> {
+pub(crate) fn mint(client: &Client, label: &str, ttl_s: u64) -> Result<Value, Error> {
     let path = format!("/v1/connectors/{AGENT}/tokens");
     let mut ordinal = 1;
     loop {
         let name = if ordinal == 1 { label.to_owned() } else { format!("{label}-{ordinal}") };
-        let answer = client.post(&path, &json!({ "label": name, "ttl_s": TOKEN_TTL_S }))?;
+        let answer = client.post(&path, &json!({ "label": name, "ttl_s": ttl_s }))?;
         match answer.status {
             201 => return Ok(answer.body),
             409 if ordinal < 1_000 => ordinal += 1,
@@ -189,8 +215,7 @@ pub(crate) fn wait<T>(
 /// A client with the administrator's credential.
 pub(crate) fn client(layout: &Layout) -> Result<Client, Error> {
     let base = layout.base()?.ok_or(Error::Down)?;
-    let credential =
-        std::fs::read_to_string(layout.credential()).map_err(Error::io("read the sandbox's credential"))?;
+    let credential = fs::read_to_string(layout.credential()).map_err(Error::io("read the sandbox's credential"))?;
     Ok(Client::new(&base, Duration::from_secs(CALL_S))?.commanding(credential.trim().to_owned()))
 }
 
@@ -202,6 +227,8 @@ fn settings(layout: &Layout, base: &str) -> Result<Settings, Error> {
         starts: layout.starts(),
         control_plane: base.to_owned(),
         agent: AGENT.to_owned(),
+        ca: None,
+        ends: false,
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! How it is done is in `steps/adapters`. A step's data is journaled, so nothing in here holds a secret.
 
+mod enrollment;
 mod evidence;
 pub mod examined;
 mod observe;
@@ -10,6 +11,7 @@ mod storage;
 mod token;
 mod workload;
 
+pub use enrollment::{Enrollment, InspectEnrollment, InstallTrust, Installed, Unpaired};
 pub use evidence::{Capture, Captured, Validate, Validated};
 pub use observe::{AwaitOnline, Awaited, Loss, Observe, Observed};
 pub use reach::{Reach, Reached, Stage};

@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod baseline;
+mod bootstrap;
 #[path = "../harness/tls.rs"]
 mod certificates;
 mod concurrency;

@@ -149,3 +149,24 @@ fn c7_whatever_moment_it_is_killed_at_an_outage_gets_one_repair_and_one_validati
     }
     assert_eq!(code(&sandbox.recover(&["verify", "--all"])), 0);
 }
+
+#[test]
+fn c8_what_is_degraded_is_left_to_heal_and_never_restarted() {
+    let sandbox = Sandbox::up();
+    let (before, begun) = (credentials(&sandbox), starts(&sandbox));
+    sandbox.command(&["fault", "degraded", "--on", "status", "--times", "1000"]);
+    let output = sandbox.recover(GO);
+    let line = result(&output);
+    assert_eq!((line["verdict"].as_str(), code(&output)), (Some("given-up"), 2), "{line}");
+    let reason = line["reason"].as_str().unwrap();
+    assert!(reason.contains("left to heal") && line["residue"].as_array().unwrap().is_empty(), "{line}");
+
+    // It heals while it is watched.
+    sandbox.command(&["fault", "clear"]);
+    sandbox.command(&["fault", "degraded", "--on", "status"]);
+    let healed = sandbox.recover(GO);
+    let line = result(&healed);
+    assert_eq!(code(&healed), 8, "{line}");
+    assert!(line["reason"].as_str().unwrap().contains("came back by itself"), "{line}");
+    assert_eq!((starts(&sandbox), credentials(&sandbox)), (begun, before));
+}

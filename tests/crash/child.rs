@@ -62,6 +62,7 @@ pub fn main(words: &[String]) -> ExitCode {
     let config: Config = toml::from_str(&std::fs::read_to_string(config).unwrap()).unwrap();
     let target = config.target.into_values().next().unwrap();
     let connector = ConnectorConfig {
+        trust: None,
         workload: target.workload,
         storage: target.storage,
         authority: target.authority,

@@ -23,9 +23,19 @@ const NAME: &str = "sandbox";
 
 impl Sandbox {
     pub fn up() -> Self {
+        Self::begun(&["up"])
+    }
+
+    /// One whose connector never paired.
+    #[allow(dead_code, reason = "not every test binary boots one for the first time")]
+    pub fn first_boot(failing: &str) -> Self {
+        Self::begun(&["first-boot", failing])
+    }
+
+    fn begun(words: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let sandbox = Self { _warden: Warden::of(dir.path(), NAME), dir };
-        sandbox.command(&["up"]);
+        sandbox.command(words);
         sandbox
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use recover_engine::{Act, Effect, Event, Evidence, FenceRaised, Performed, Probed, RunId, Seen, Told, World};
 use recover_steps::{
-    AwaitOnline, Capture, Detach, Mint, Observe, Pair, ProveDurable, ProveStopped, PutBack, Reach, Reattach, Repair,
-    Restart, RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Validate, Withdraw,
+    AwaitOnline, Capture, Detach, InspectEnrollment, InstallTrust, Mint, Observe, Pair, ProveDurable, ProveStopped,
+    PutBack, Reach, Reattach, Repair, Restart, RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Validate,
+    Withdraw,
 };
 
 use crate::authority::Http;
@@ -15,6 +16,7 @@ use crate::mark::{Claim, Holder, Mark};
 use crate::secrets::SecretsDir;
 use crate::storage::Storage;
 use crate::trouble::{Trouble, code};
+use crate::trust::Trust;
 use crate::workload::Workload;
 
 /// How long a fence may take: it may have to stop a stubborn workload.
@@ -29,6 +31,8 @@ pub struct Connector {
     pub(crate) storage: Storage,
     pub(crate) authority: Http,
     pub(crate) secrets: SecretsDir,
+    /// The CA bundle that the connector trusts, where one is configured.
+    pub(crate) trust: Option<Trust>,
     /// The mark at the target; none where nobody acts for a state directory.
     mark: Option<Mark>,
     configured: (WorkloadConfig, StorageConfig),
@@ -78,6 +82,7 @@ impl Connector {
             mark: None,
             authority: Http::new(http).map_err(Unusable::Named)?,
             secrets,
+            trust: config.trust.map(Trust::new),
         })
     }
 
@@ -168,6 +173,8 @@ impl Connector {
         match act.doing.step {
             Observe::NAME => with(act, async |_: Observe| self.observe().await).await,
             Reach::NAME => with(act, async |_: Reach| Ok(self.reach().await)).await,
+            InspectEnrollment::NAME => with(act, async |_: InspectEnrollment| self.inspect_enrollment().await).await,
+            InstallTrust::NAME => with(act, async |_: InstallTrust| self.install_trust(act).await).await,
             AwaitOnline::NAME => with(act, async |step: AwaitOnline| self.await_online(&step).await).await,
             Stop::NAME => with(act, async |_: Stop| self.stop().await).await,
             ProveStopped::NAME => with(act, async |_: ProveStopped| self.prove_stopped().await).await,

@@ -23,6 +23,7 @@ mod systemd;
 pub mod testing;
 mod time;
 mod trouble;
+mod trust;
 mod workload;
 
 pub use authority::{BadOrigin, BadReference, CredentialRef, Dialect, Origin};

@@ -1,5 +1,7 @@
 //! The authority's requests, one method each. What it has no method for cannot be asked of it.
 
+use std::path::Path;
+
 use recover_engine::Millis;
 use recover_steps::Stage;
 use serde::de::DeserializeOwned;
@@ -66,6 +68,13 @@ impl Http {
         Self::healthy(&answer)?;
         // A clock that cannot be read is none; it says nothing of health.
         Ok(parse::<Clock>(&answer, 200).ok().and_then(|clock| clock.time).and_then(|text| time::parse(&text)))
+    }
+
+    /// Whether it answers that it is well to one who trusts these certificates and no others. Over plain text there is nothing to
+    /// trust.
+    pub(crate) async fn health_trusting(&self, ca: &Path) -> Result<(), Failure> {
+        let config = HttpConfig { ca: Some(ca.to_owned()), ..self.config.clone() };
+        Self::new(config).map_err(Failure::NotSent)?.health().await
     }
 
     /// The origin that it is asked at.

@@ -1,6 +1,7 @@
 //! What a configuration says about one connector: where its workload, storage and authority are, and how long things take.
 
 mod storage;
+mod trust;
 mod workload;
 
 use std::path::{Component, Path, PathBuf};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::authority::{CredentialRef, Dialect, Origin};
 use crate::span::Span;
 pub use storage::{DirectoryConfig, StorageConfig, UnitStorageConfig, VolumeConfig};
+pub use trust::TrustConfig;
 pub use workload::{DockerConfig, Manager, ProcessConfig, SystemdConfig, TokenAs, WindowsConfig, WorkloadConfig};
 
 /// One connector target. The configuration around it says that its kind is `connector`.
@@ -23,6 +25,9 @@ pub struct ConnectorConfig {
     pub storage: StorageConfig,
     /// Who issues identities.
     pub authority: AuthorityConfig,
+    /// The CA bundle that it trusts, if that is to be looked after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustConfig>,
     /// How long things may take.
     #[serde(default)]
     pub timing: Timing,
@@ -128,7 +133,8 @@ impl ConnectorConfig {
             WorkloadConfig::Docker(docker) => docker.places()?,
             WorkloadConfig::Windows(windows) => return Err(windows.refused()),
         };
-        for (key, path) in places.into_iter().chain(self.storage.places(&self.workload)?) {
+        let trust = self.trust.as_ref().map(TrustConfig::places).transpose()?.unwrap_or_default();
+        for (key, path) in places.into_iter().chain(self.storage.places(&self.workload)?).chain(trust) {
             if !plain(path) || (key != "workload.process.cwd" && path.file_name().is_none()) {
                 return err(key, "must be an absolute path without `.` or `..`");
             }

@@ -48,6 +48,13 @@ pub(crate) struct Policy {
     pub(crate) answer_within: Option<recover_adapters::Span>,
 }
 
+impl Policy {
+    /// How long a person has to answer, in milliseconds: a day if it is not said.
+    pub(crate) fn answer_within_ms(&self) -> u64 {
+        self.answer_within.as_ref().map_or(24 * 3_600_000, |span| span.as_ms())
+    }
+}
+
 /// The schema of [`Reprovision`] and [`Enroll`], which are defined where no schema is known.
 #[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]

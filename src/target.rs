@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use recover_adapters::config::{AuthorityConfig, ConnectorConfig, StorageConfig, Timing, TrustConfig, WorkloadConfig};
 use recover_engine::Json;
 use recover_scenarios::identity_loss::{self, Reprovision};
-use recover_scenarios::{bootstrap_failure, names, reconnect_failure};
+use recover_scenarios::{bootstrap_failure, crash_loop, names, reconnect_failure};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,11 @@ impl Target {
                 overlaid(&reconnect_failure::Params { observe_ms, online_within_ms, alert }, set)
             }
             names::BOOTSTRAP_FAILURE => overlaid(&self.bootstrap_failure(policy, alert), set),
+            names::CRASH_LOOP => {
+                let (steady_ms, answer_within_ms) = (self.timing.steady.as_ms(), policy.answer_within_ms());
+                let params = crash_loop::Params { observe_ms, steady_ms, online_within_ms, answer_within_ms, alert };
+                overlaid(&params, set)
+            }
             names::IDENTITY_LOSS => overlaid(&self.identity_loss(policy, alert), set),
             other => Err(Fault::new(Code::Bug, format!("nothing gives the scenario {other} its parameters"))),
         }
@@ -117,7 +122,6 @@ impl Target {
     }
 
     fn identity_loss(&self, policy: &Policy, alert: Option<String>) -> identity_loss::Params {
-        let defaults = identity_loss::Params::default();
         identity_loss::Params {
             reprovision: match policy.reprovision {
                 Reprovision::Ask => Reprovision::Ask,
@@ -127,7 +131,7 @@ impl Target {
             online_within_ms: self.timing.online_within.as_ms(),
             pair_within_ms: self.timing.pair_within.as_ms(),
             token_ttl_s: u32::try_from(self.timing.token_ttl.as_ms() / 1_000).unwrap_or(u32::MAX),
-            answer_within_ms: policy.answer_within.as_ref().map_or(defaults.answer_within_ms, |span| span.as_ms()),
+            answer_within_ms: policy.answer_within_ms(),
             alert,
         }
     }

@@ -1,6 +1,7 @@
 //! The procedures: one file or folder each, and the list below.
 
 pub mod bootstrap_failure;
+pub mod crash_loop;
 pub mod diagnosis;
 pub mod identity_loss;
 pub mod names;

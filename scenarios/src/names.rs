@@ -4,7 +4,7 @@
 pub const IDENTITY_LOSS: &str = "identity-loss";
 /// A connector that has its identity does not reconnect.
 pub const RECONNECT_FAILURE: &str = "reconnect-failure";
-/// A connector never paired. A branch of the runbook that this build has no procedure for: a person follows it by hand.
+/// A connector that never paired does not come through its first boot.
 pub const BOOTSTRAP_FAILURE: &str = "bootstrap-failure";
-/// A workload that ends again and again. As the one before: followed by hand.
+/// A workload ends and is started again and again.
 pub const CRASH_LOOP: &str = "crash-loop";

@@ -37,6 +37,7 @@ macro_rules! scenarios {
 
 scenarios! {
     bootstrap_failure::BootstrapFailure = "bootstrap-failure",
+    crash_loop::CrashLoop = "crash-loop",
     identity_loss::IdentityLoss = "identity-loss",
     reconnect_failure::ReconnectFailure = "reconnect-failure",
 }

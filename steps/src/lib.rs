@@ -2,6 +2,7 @@
 //!
 //! How it is done is in `steps/adapters`. A step's data is journaled, so nothing in here holds a secret.
 
+mod crash_loop;
 mod enrollment;
 mod evidence;
 pub mod examined;
@@ -11,6 +12,7 @@ mod storage;
 mod token;
 mod workload;
 
+pub use crash_loop::{WatchLoop, Watched};
 pub use enrollment::{Enrollment, InspectEnrollment, InstallTrust, Installed, Unpaired};
 pub use evidence::{Capture, Captured, Validate, Validated};
 pub use observe::{AwaitOnline, Awaited, Loss, Observe, Observed};

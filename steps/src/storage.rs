@@ -74,14 +74,19 @@ impl Effect for Search {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Storage {
-    /// Where the workload keeps its identity now.
+    /// Where the workload keeps its identity now, or will keep one: none may be there.
     Target,
+    /// The same place, where this identity is and stays.
+    Held {
+        /// Its serial.
+        serial: String,
+    },
     /// What the search found.
     Original(Original),
 }
 
 /// Look whether storage outlives the workload and the host: the mount table and statfs tell tmpfs and overlay from a disk.
-/// For the target also whether the workload can write there and no identity is in the way.
+/// For the workload's own also whether it can write there, and that no other identity is in the way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProveDurable {
     /// Which.
@@ -137,6 +142,9 @@ impl Effect for ProveDurable {
     fn summary(&self) -> String {
         match &self.storage {
             Storage::Target => "prove that the workload's storage is durable, writable and free".into(),
+            Storage::Held { serial } => {
+                format!("prove that the workload's storage is durable and writable, and has identity {serial}")
+            }
             Storage::Original(original) => format!("prove that {} is durable", original.path),
         }
     }
@@ -148,7 +156,7 @@ impl Effect for ProveDurable {
             Outcome::Happened(Durability::Undecided { on: "nfs4".into() }),
             refused("storage"),
         ];
-        if self.storage == Storage::Target {
+        if !matches!(self.storage, Storage::Original(_)) {
             endings.push(Outcome::Happened(Durability::Occupied { on: on(), serial: "s0".into() }));
             endings.push(Outcome::Happened(Durability::Unwritable { why: "read-only file system".into() }));
         }

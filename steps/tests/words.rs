@@ -37,7 +37,11 @@ fn every_step_names_what_it_acts_on_how_it_can_end_and_how_long_it_takes() {
         said(&Repair { from: Some(instance()) }),
         said(&Repair { from: None }),
         said(&Search { epoch: serial() }),
+        said(&InspectEnrollment {}),
+        said(&InstallTrust {}),
+        said(&WatchLoop { within_ms: 1_000 }),
         said(&ProveDurable { storage: Storage::Target }),
+        said(&ProveDurable { storage: Storage::Held { serial: serial() } }),
         said(&ProveDurable { storage: Storage::Original(original()) }),
         said(&Reattach { original: original() }),
         said(&Detach { original: original() }),
@@ -65,8 +69,17 @@ fn every_step_names_what_it_acts_on_how_it_can_end_and_how_long_it_takes() {
         "repair (60000 ms): repaired !workload: restart the workload once, to repair",
         "repair (60000 ms): repaired !workload: start the workload once, to repair",
         "search-original (30000 ms): found gone unreadable !storage: search for the original storage with identity s1",
+        "inspect-enrollment (30000 ms): paired paired skewed unclear expired revoked denied outstanding untrusted untrusted \
+         expired revoked denied outstanding untrusted untrusted !authority: \
+         look why the connector never paired: its tokens at the authority, the clock, the CA bundle it trusts",
+        "install-trust (30000 ms): installed installed !storage: \
+         install the CA bundle with the configured fingerprints where the connector looks for it",
+        "watch-loop (31000 ms): looping looping steady stopped !workload: \
+         capture the log, and watch whether the workload ends again and again",
         "prove-durable (10000 ms): durable refuted undecided !storage occupied unwritable: \
          prove that the workload's storage is durable, writable and free",
+        "prove-durable (10000 ms): durable refuted undecided !storage occupied unwritable: \
+         prove that the workload's storage is durable and writable, and has identity s1",
         // Of the original neither is asked: it holds an identity, and nothing is written there.
         "prove-durable (10000 ms): durable refuted undecided !storage: prove that /old is durable",
         "reattach (30000 ms): reattached !storage: reattach the original storage from /old",

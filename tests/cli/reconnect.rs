@@ -170,3 +170,16 @@ fn c8_what_is_degraded_is_left_to_heal_and_never_restarted() {
     assert!(line["reason"].as_str().unwrap().contains("came back by itself"), "{line}");
     assert_eq!((starts(&sandbox), credentials(&sandbox)), (begun, before));
 }
+
+#[test]
+fn c13_what_lives_is_no_crash_loop_and_what_does_not_run_is_a_reconnect_failure() {
+    let sandbox = Sandbox::up();
+    let (before, begun) = (credentials(&sandbox), starts(&sandbox));
+    let go = ["--scenario", "crash-loop", "--target", "edge-1", "--output", "json"];
+    let steady = sandbox.recover(&go);
+    assert_eq!((result(&steady)["suggested_scenario"].as_str(), code(&steady)), (None, 8), "{}", stderr(&steady));
+    kill(&sandbox, "connector");
+    let stopped = sandbox.recover(&go);
+    assert_eq!((result(&stopped)["suggested_scenario"].as_str(), code(&stopped)), (Some("reconnect-failure"), 8));
+    assert_eq!((starts(&sandbox), credentials(&sandbox)), (begun, before));
+}

@@ -13,6 +13,7 @@
 )]
 
 mod bench;
+mod crash_loop;
 mod docker;
 mod engine;
 mod lane;

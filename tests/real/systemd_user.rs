@@ -5,6 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
+use crate::crash_loop;
 use crate::lane::{self, Ran};
 use crate::sandbox::Sandbox;
 use crate::unit::{self, Manager, UNIT, Unit};
@@ -140,6 +141,9 @@ pub fn run(kills: u32) -> Ran {
                 problems.extend(unit::bad_input(&system, &bench, "DBUS_SESSION_BUS_ADDRESS"));
                 let found = by_variable(&system, &bench, &command, &told, &token_file);
                 problems.extend(found.into_iter().map(|problem| format!("a token in a variable: {problem}")));
+                bench.configure(&workload);
+                let found = crash_loop::c13(&system, &bench, &command, &told);
+                problems.extend(found.into_iter().map(|problem| format!("a crash loop: {problem}")));
             }
             Ran::Done { figures, problems }
         }

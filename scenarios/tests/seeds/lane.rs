@@ -28,7 +28,7 @@ const TESTS: [Test; 11] = [
 ];
 
 /// Seeds of a plain `cargo test`.
-const SEEDS_FEW: u64 = 300;
+const SEEDS_FEW: u64 = 500;
 
 /// Which of the simulations a seed is.
 pub(crate) fn setup_of(setups: &[Setup], seed: u64) -> &Setup {

@@ -276,17 +276,17 @@ fn apply(state: &mut State, act: &Act, now: i64, hit: Option<Fault>) -> Performe
         }
         "prove-durable" => {
             let which: ProveDurable = body(data);
-            if bad && which.storage == Storage::Target {
+            if bad && !matches!(which.storage, Storage::Original(_)) {
                 state.site.ground = Ground::Refuted;
             }
             let on = || "the simulated disk".to_owned();
             let foreign = state.site.target.serial.clone().filter(|s| *s != state.authority.serial);
             happened(&match (which.storage, state.site.ground, foreign) {
                 (Storage::Original(_), ..) => Durability::Durable { on: on() },
-                (Storage::Target, Ground::Refuted, _) => Durability::Refuted { on: "tmpfs".into() },
-                (Storage::Target, _, Some(serial)) => Durability::Occupied { on: on(), serial },
-                (Storage::Target, Ground::Undecided, None) => Durability::Undecided { on: "nfs4".into() },
-                (Storage::Target, Ground::Durable, None) => Durability::Durable { on: on() },
+                (_, Ground::Refuted, _) => Durability::Refuted { on: "tmpfs".into() },
+                (_, _, Some(serial)) => Durability::Occupied { on: on(), serial },
+                (_, Ground::Undecided, None) => Durability::Undecided { on: "nfs4".into() },
+                (_, Ground::Durable, None) => Durability::Durable { on: on() },
             })
         }
         "stop" => {

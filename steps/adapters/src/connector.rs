@@ -7,7 +7,7 @@ use recover_engine::{Act, Effect, Event, Evidence, FenceRaised, Performed, Probe
 use recover_steps::{
     AwaitOnline, Capture, Detach, InspectEnrollment, InstallTrust, Mint, Observe, Pair, ProveDurable, ProveStopped,
     PutBack, Reach, Reattach, Repair, Restart, RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Validate,
-    Withdraw,
+    WatchLoop, Withdraw,
 };
 
 use crate::authority::Http;
@@ -175,6 +175,7 @@ impl Connector {
             Reach::NAME => with(act, async |_: Reach| Ok(self.reach().await)).await,
             InspectEnrollment::NAME => with(act, async |_: InspectEnrollment| self.inspect_enrollment().await).await,
             InstallTrust::NAME => with(act, async |_: InstallTrust| self.install_trust(act).await).await,
+            WatchLoop::NAME => with(act, async |step: WatchLoop| self.watch_loop(&step).await).await,
             AwaitOnline::NAME => with(act, async |step: AwaitOnline| self.await_online(&step).await).await,
             Stop::NAME => with(act, async |_: Stop| self.stop().await).await,
             ProveStopped::NAME => with(act, async |_: ProveStopped| self.prove_stopped().await).await,

@@ -122,7 +122,7 @@ fn by_tokens(tokens: &[Token], audit: &[AuditEvent], found: impl Fn(String) -> U
 }
 
 /// The last line that tells of trust or of success, if it tells of missing trust.
-fn said_untrusted(log: &str) -> Option<String> {
+pub(super) fn said_untrusted(log: &str) -> Option<String> {
     let tells = |line: &str| {
         let lower = line.to_lowercase();
         let untrusted = UNTRUSTED.iter().any(|words| lower.contains(words));

@@ -1,5 +1,6 @@
 //! The steps themselves, each a method of [`Connector`](crate::Connector).
 
+mod crash_loop;
 mod enrollment;
 mod evidence;
 mod handover;

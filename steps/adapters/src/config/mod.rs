@@ -70,6 +70,8 @@ pub struct Timing {
     pub observe: Span,
     /// How long it has to come online.
     pub online_within: Span,
+    /// For how long a workload that ended again and again must last once it is started.
+    pub steady: Span,
     /// How long the workload has to end by itself.
     pub stop_within: Span,
     /// How long it has to pair.
@@ -83,6 +85,7 @@ impl Default for Timing {
         Self {
             observe: Span::from_ms(30_000),
             online_within: Span::from_ms(30_000),
+            steady: Span::from_ms(600_000),
             stop_within: Span::from_ms(10_000),
             pair_within: Span::from_ms(30_000),
             token_ttl: Span::from_ms(600_000),

@@ -41,7 +41,8 @@ impl Directory {
     ) -> Result<Durability, Trouble> {
         match storage {
             Storage::Original(original) => self.prove_original(original),
-            Storage::Target => self.prove_target(run, epoch),
+            Storage::Target => self.prove_target(run, Wanted::Nothing { lost: epoch }),
+            Storage::Held { serial } => self.prove_target(run, Wanted::Identity(serial)),
         }
     }
 
@@ -63,7 +64,7 @@ impl Directory {
         Err(refused(Path::new(&original.path), "the original is no longer there"))
     }
 
-    fn prove_target(&self, run: &str, epoch: Option<&str>) -> Result<Durability, Trouble> {
+    fn prove_target(&self, run: &str, wanted: Wanted<'_>) -> Result<Durability, Trouble> {
         let path = &self.config.path;
         let folder = match files::open_dir(path) {
             Ok(folder) => folder,
@@ -79,27 +80,38 @@ impl Directory {
                 return Ok(Durability::Unwritable { why: format!("{}: {e}", path.display()) });
             }
         }
-        self.unless_occupied(&folder, durability, epoch)
+        let looked = identity::look_in(&folder, &self.config.identity);
+        wanted.judge(durability, looked).map_err(|why| refused(path, why))
     }
+}
 
-    /// What was found out, unless there is an identity already. Also where durability cannot be told: what a person says of
+/// What has to be on a workload's storage for it to serve.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted<'a> {
+    /// Nothing: an identity is about to be made.
+    Nothing {
+        /// The identity that was lost. If it is back, none is needed.
+        lost: Option<&'a str>,
+    },
+    /// This identity.
+    Identity(&'a str),
+}
+
+impl Wanted<'_> {
+    /// What was found out, unless what is there is not what is wanted. Also where durability cannot be told: what a person says of
     /// the storage then says nothing of what is on it.
-    fn unless_occupied(
-        &self,
-        folder: &OwnedFd,
-        durability: Durability,
-        epoch: Option<&str>,
-    ) -> Result<Durability, Trouble> {
-        let path = &self.config.path;
+    pub(super) fn judge(self, durability: Durability, looked: Looked) -> Result<Durability, String> {
         let (Durability::Durable { on } | Durability::Undecided { on }) = &durability else { return Ok(durability) };
-        match identity::look_in(folder, &self.config.identity) {
-            Looked::Absent => Ok(durability),
+        match (looked, self) {
+            (Looked::Absent, Self::Nothing { .. }) => Ok(durability),
+            (Looked::Absent, Self::Identity(serial)) => Err(format!("identity {serial} is gone from it")),
+            (Looked::There(found), Self::Identity(serial)) if found.serial == serial => Ok(durability),
             // To call it occupied would let the very identity that was lost be set aside.
-            Looked::There(found) if Some(found.serial.as_str()) == epoch => {
-                Err(refused(path, format!("identity {} is back; nothing is to be made in its place", found.serial)))
+            (Looked::There(found), Self::Nothing { lost }) if Some(found.serial.as_str()) == lost => {
+                Err(format!("identity {} is back; nothing is to be made in its place", found.serial))
             }
-            Looked::There(found) => Ok(Durability::Occupied { on: on.clone(), serial: found.serial }),
-            Looked::Unreadable(why) => Err(refused(path, format!("something is in the way of an identity: {why}"))),
+            (Looked::There(found), _) => Ok(Durability::Occupied { on: on.clone(), serial: found.serial }),
+            (Looked::Unreadable(why), _) => Err(format!("something is in the way of an identity: {why}")),
         }
     }
 }
@@ -284,17 +296,25 @@ mod tests {
     /// A person may say that a network file system is durable; that does not free it of the identity that is on it.
     #[test]
     fn where_durability_cannot_be_told_an_identity_is_seen_all_the_same() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = DirectoryConfig { path: dir.path().to_owned(), originals: vec![], identity: "i".into() };
-        let directory = Directory::new(config);
-        let folder = files::open_dir(dir.path()).unwrap();
         let undecided = || Durability::Undecided { on: "nfs4".into() };
-        let prove = |epoch| directory.unless_occupied(&folder, undecided(), epoch);
-        assert_eq!(prove(Some("s1")).unwrap(), undecided());
-        std::fs::write(dir.path().join("i"), r#"{"serial":"s0"}"#).unwrap();
-        assert!(matches!(prove(Some("s1")), Ok(Durability::Occupied { serial, .. }) if serial == "s0"));
-        assert!(prove(Some("s0")).is_err(), "the lost identity is back");
-        std::fs::write(dir.path().join("i"), "garbage").unwrap();
-        assert!(prove(Some("s1")).is_err());
+        let there = || identity::read_as("i", br#"{"serial":"s0"}"#);
+        let lost = |lost| Wanted::Nothing { lost };
+        assert_eq!(lost(Some("s1")).judge(undecided(), Looked::Absent), Ok(undecided()));
+        assert!(
+            matches!(lost(Some("s1")).judge(undecided(), there()), Ok(Durability::Occupied { serial, .. }) if serial == "s0")
+        );
+        assert!(lost(Some("s0")).judge(undecided(), there()).is_err(), "the lost identity is back");
+        assert!(lost(Some("s1")).judge(undecided(), Looked::Unreadable("garbage".into())).is_err());
+    }
+
+    #[test]
+    fn storage_that_holds_the_identity_it_should_is_not_occupied() {
+        let durable = || Durability::Durable { on: "ext4".into() };
+        let there = || identity::read_as("i", br#"{"serial":"s0"}"#);
+        assert_eq!(Wanted::Identity("s0").judge(durable(), there()), Ok(durable()));
+        assert!(matches!(Wanted::Identity("s1").judge(durable(), there()), Ok(Durability::Occupied { .. })));
+        assert!(Wanted::Identity("s0").judge(durable(), Looked::Absent).is_err());
+        let refuted = Durability::Refuted { on: "tmpfs".into() };
+        assert_eq!(Wanted::Identity("s0").judge(refuted.clone(), Looked::Absent), Ok(refuted));
     }
 }

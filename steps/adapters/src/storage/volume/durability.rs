@@ -6,10 +6,9 @@ use std::path::Path;
 use recover_steps::{Durability, Original, Storage};
 use serde_json::Value;
 
-use super::super::durability::{Judged, block_device, durability, judge, mount_of};
-use super::super::identity::Looked;
+use super::super::durability::{Judged, Wanted, block_device, durability, judge, mount_of};
 use super::{Volume, file_id, refused, volume_of};
-use crate::docker::{Container, Failure, Mounted, is_anonymous};
+use crate::docker::{Failure, Mounted, is_anonymous};
 use crate::files;
 use crate::trouble::Trouble;
 use crate::workload::user_of;
@@ -24,7 +23,8 @@ impl Volume {
     ) -> Result<Durability, Trouble> {
         match storage {
             Storage::Original(original) => self.prove_original(original).await,
-            Storage::Target => self.prove_target(run, epoch).await,
+            Storage::Target => self.prove_target(storage, run, epoch, Wanted::Nothing { lost: epoch }).await,
+            Storage::Held { serial } => self.prove_target(storage, run, epoch, Wanted::Identity(serial)).await,
         }
     }
 
@@ -55,7 +55,13 @@ impl Volume {
         }
     }
 
-    async fn prove_target(&self, run: &str, epoch: Option<&str>) -> Result<Durability, Trouble> {
+    async fn prove_target(
+        &self,
+        which: &Storage,
+        run: &str,
+        epoch: Option<&str>,
+        wanted: Wanted<'_>,
+    ) -> Result<Durability, Trouble> {
         let container = self.there().await?;
         if container.borrows_volumes() {
             return Err(refused(format!(
@@ -73,7 +79,7 @@ impl Volume {
             }
             Mounted::Bind { source, .. } => {
                 // What is mounted is what the path meant when the container started; through a link it may mean another today.
-                return self.directory(source).prove_durable(&Storage::Target, run, epoch);
+                return self.directory(source).prove_durable(which, run, epoch);
             }
             Mounted::Other(_) => return Ok(Durability::Undecided { on: self.no_storage(&mounted) }),
             Mounted::Tmpfs | Mounted::Above(_) | Mounted::Nothing => {
@@ -88,26 +94,11 @@ impl Volume {
         if judged != Judged::Refuted && !writable {
             return Ok(Durability::Unwritable { why: format!("{on} is mounted read-only in {}", self.container) });
         }
-        self.unless_occupied(&container, durability(judged, on), epoch).await
-    }
-
-    /// What was found out, unless there is an identity already.
-    async fn unless_occupied(
-        &self,
-        container: &Container,
-        durability: Durability,
-        epoch: Option<&str>,
-    ) -> Result<Durability, Trouble> {
-        let (Durability::Durable { on } | Durability::Undecided { on }) = &durability else { return Ok(durability) };
-        match self.identity_in(container.id()).await.map_err(Failure::asking)? {
-            Looked::Absent => Ok(durability),
-            // To call it occupied would let the very identity that was lost be set aside.
-            Looked::There(found) if Some(found.serial.as_str()) == epoch => {
-                Err(refused(format!("{on}: identity {} is back; nothing is to be made in its place", found.serial)))
-            }
-            Looked::There(found) => Ok(Durability::Occupied { on: on.clone(), serial: found.serial }),
-            Looked::Unreadable(why) => Err(refused(format!("{on}: something is in the way of an identity: {why}"))),
+        if judged == Judged::Refuted {
+            return Ok(durability(judged, on));
         }
+        let looked = self.identity_in(container.id()).await.map_err(Failure::asking)?;
+        wanted.judge(durability(judged, on.clone()), looked).map_err(|why| refused(format!("{on}: {why}")))
     }
 }
 

@@ -73,13 +73,9 @@ pub(super) const fn exit_of(diagnosis: &Diagnosis) -> Exit {
     }
 }
 
-fn is_here(scenario: &str) -> bool {
-    recover_scenarios::find(scenario).is_some()
-}
-
-/// The command for it, where this build has the procedure and the diagnosis is one to act on.
+/// The command for it, where the diagnosis is one to act on.
 fn run_with(diagnosis: &Diagnosis, target: &str, alert: Option<&str>) -> Option<String> {
-    let scenario = diagnosis.scenario().filter(|name| is_here(name))?;
+    let scenario = diagnosis.scenario()?;
     if diagnosis.sureness == Sureness::Unsure {
         return None;
     }
@@ -106,7 +102,7 @@ pub(super) fn as_json(diagnosis: &Diagnosis, target: &str, run_with: Option<&str
         "title": class.map(Class::title), "sureness": diagnosis.sureness, "why": diagnosis.why,
         "for": diagnosis.supporting, "against": diagnosis.opposing, "besides": diagnosis.besides, "not_read": diagnosis.not_read,
         "possible": diagnosis.possible.iter().map(besides).collect::<Vec<_>>(),
-        "scenario": diagnosis.scenario(), "available": diagnosis.scenario().is_some_and(is_here), "run_with": run_with,
+        "scenario": diagnosis.scenario(), "available": diagnosis.scenario().is_some(), "run_with": run_with,
         "would": class.map(Class::would), "must_not": class.map_or(&[] as &[&str], Class::must_not),
         "by_hand": class.map_or(&[] as &[&str], Class::by_hand), "exit": exit as u8,
     })
@@ -137,12 +133,9 @@ fn as_text(diagnosis: &Diagnosis, target: &str, run_with: Option<&str>) -> Strin
     }
     lines.push(format!("would     {scenario}: {}", class.would()));
     lines.extend(class.must_not().iter().map(|deed| format!("must not  {deed}")));
-    if is_here(scenario) {
-        lines.extend(run_with.map(|command| format!("run it    {command}")));
-    } else {
-        lines.push(format!("by hand   this build has no procedure {scenario}; the runbook's steps are:"));
-        lines.extend(class.by_hand().iter().enumerate().map(|(n, step)| format!("          {}. {step}", n + 1)));
-    }
+    lines.extend(run_with.map(|command| format!("run it    {command}")));
+    lines.push("by hand   the runbook's steps are:".to_owned());
+    lines.extend(class.by_hand().iter().enumerate().map(|(n, step)| format!("          {}. {step}", n + 1)));
     lines.join("\n")
 }
 

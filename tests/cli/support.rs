@@ -93,6 +93,13 @@ fn hosts_are_masked_on_demand_and_nothing_is_overwritten() {
     assert!(files["log.txt"].contains("dial tcp host-"), "{}", files["log.txt"]);
     assert!(files["manifest.json"].contains("\"hosts_masked\": true"));
 
+    // What one that was killed left beside the name is in nobody's way.
+    let again = home.path().join("again.tar");
+    for left in ["again.tar.part", "again.tar.1.part"] {
+        std::fs::write(home.path().join(left), "half").unwrap();
+    }
+    assert_eq!(code(&bundle(&sandbox, &again, &[])), 0);
+
     let bytes = std::fs::read(&out).unwrap();
     assert_error(&bundle(&sandbox, &out, &[]), "RCV0040", 74);
     assert_eq!(std::fs::read(&out).unwrap(), bytes);

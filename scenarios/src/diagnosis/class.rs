@@ -168,7 +168,7 @@ impl Class {
         }
     }
 
-    /// The runbook's steps by hand, where this build has no procedure for it.
+    /// The runbook's steps, for whoever takes them by hand.
     #[must_use]
     pub const fn by_hand(self) -> &'static [&'static str] {
         const VALIDATE: &str =

@@ -200,10 +200,11 @@ fn manifest(files: &[File], target: &str, made: String, masked: bool) -> Value {
     })
 }
 
-/// Whole or not at all: it is written beside its name, and gets it once everything is in it.
+/// Whole or not at all: it is written beside its name, and gets it once everything is in it. What a kill leaves beside it carries
+/// that process's number, so that it is in nobody's way.
 fn write(out: &Path, manifest: &Value, files: &[File]) -> std::io::Result<()> {
     let mut beside = out.as_os_str().to_owned();
-    beside.push(".part");
+    beside.push(format!(".{}.part", std::process::id()));
     let beside = PathBuf::from(beside);
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     let written = fill(file, manifest, files).and_then(|()| {

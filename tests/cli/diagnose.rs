@@ -275,3 +275,25 @@ fn what_is_typed_wrongly_is_refused_and_help_teaches() {
     assert!(!line["for"].to_string().contains("ENROLLMENT_TOKEN_INVALID"), "{line}");
     is(&line, json!("C12"), "certain", 0);
 }
+
+#[test]
+fn c3_c4_c5_a_first_boot_that_fails_is_named_by_what_became_of_its_token() {
+    for (failing, class) in [("expired", "C3"), ("revoked", "C4"), ("refused", "C5")] {
+        let sandbox = Sandbox::first_boot(failing);
+        let (line, text) = settles(&sandbox, class);
+        assert_eq!((&line["class"], &line["exit"]), (&json!(class), &json!(0)), "{failing}: {line:#}");
+        assert_eq!(line["run_with"], "recover --scenario bootstrap-failure --target edge-1", "{text}");
+    }
+}
+
+#[test]
+fn c8_what_is_degraded_is_named_and_left_to_heal() {
+    let sandbox = Sandbox::up();
+    sandbox.command(&["fault", "degraded", "--on", "status", "--times", "1000"]);
+    let (line, text) = {
+        let machine = sandbox.recover(&["diagnose", "--target", "edge-1", "--output", "json"]);
+        (lines(&machine).pop().unwrap(), sandbox.recover(&["diagnose", "--target", "edge-1"]))
+    };
+    is(&line, json!("C8"), "certain", 0);
+    assert!(String::from_utf8_lossy(&text.stdout).contains("restart it for a path behind it"), "{text:?}");
+}

@@ -15,7 +15,6 @@ macro_rules! blind {
             #[derive(Clone, Debug, PartialEq, Eq)]
             pub struct $name { params: Params }
             impl $name {
-                #[expect(clippy::unused_self, reason = "the same question to every state")]
                 pub(super) const fn maybe_case(&self) -> Option<&Case> { None }
                 /// The end without a change.
                 #[must_use]

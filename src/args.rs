@@ -126,6 +126,27 @@ pub(crate) struct DiagnoseArgs {
     pub(crate) since: Option<String>,
 }
 
+/// What to export, and where to.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is an in-toto statement in a DSSE envelope, signed with an ed25519 key. `recover verify FILE --key PUB` needs neither this state
+directory nor a configuration. The texts in it are redacted, as they are in the journal. No file is overwritten.
+
+    recover export run_01m83zgpyv8qxec6a1r5yg88nm --out /srv/evidence/case-4711.json
+    recover key > recover.pub
+    recover verify /srv/evidence/case-4711.json --key recover.pub")]
+pub(crate) struct ExportArgs {
+    /// The run
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// The file to write; without it, RUN.bundle.json here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The key to sign with, PKCS#8 in PEM; without it, the state directory's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+}
+
 /// What is to be packed.
 #[derive(Clone, Debug, Args)]
 #[command(
@@ -255,10 +276,10 @@ pub(crate) enum Command {
     },
     /// Fold a run's records again and show it; needs neither configuration of the target nor network
     Replay(RunArg),
-    /// Check hashes, chains, transitions and guards
+    /// Check hashes, chains, transitions and guards: of a run, of the whole log, or of a bundle, which needs nothing but the file
     Verify {
-        /// The run
-        #[arg(value_name = "RUN")]
+        /// The run, or the file of a bundle
+        #[arg(value_name = "RUN|FILE")]
         run: Option<String>,
         /// Every run, and the log itself
         #[arg(long, conflicts_with = "run")]
@@ -266,7 +287,14 @@ pub(crate) enum Command {
         /// The head that was printed when a run ended: the log must still contain it
         #[arg(long, value_name = "HEAD")]
         expect: Option<String>,
+        /// The public key that must have signed the bundle, in PEM
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
     },
+    /// Write a run into one signed file that can be verified without this state directory
+    Export(ExportArgs),
+    /// Show the public half of the key that signs what is exported from here; it is made on first use
+    Key,
     /// How a target is when it is well: recorded by a person, compared when it is not
     Baseline {
         #[command(subcommand)]

@@ -143,6 +143,15 @@ codes! {
     BundleNotWritten = "RCV0040" JournalNotWritable "the file could not be written"
         "Nothing was changed. A file that is there is never overwritten: name another one with --out, in a folder that you may write \
          to and that has room.",
+    BundleInvalid = "RCV0041" Damaged "the bundle does not hold"
+        "The file is not what was exported: the message names the record, the text or the part of it that was changed, or what cannot be \
+         read. Ask for another copy; `recover export RUN` makes one where the journal is.",
+    SignedByAnother = "RCV0042" Damaged "the bundle is signed by another key"
+        "Everything in it holds, and it was not signed by the key that was brought with --key. Is that the key of the state directory it \
+         came from? `recover key` shows that one.",
+    KeyUnusable = "RCV0043" Usage "the key cannot be used"
+        "A signing key is ed25519 in PKCS#8 and PEM, readable by its owner alone (openssl genpkey -algorithm ed25519); a public one is a \
+         SubjectPublicKeyInfo in PEM, as `recover key` prints it.",
 }
 
 /// An error on its way out.

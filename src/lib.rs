@@ -4,6 +4,7 @@
 
 mod actor;
 mod args;
+mod bundle;
 mod clock;
 mod config;
 mod fault;

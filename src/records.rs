@@ -111,6 +111,26 @@ impl Records {
         wrong
     }
 
+    /// The captured texts that these records name and that are in files.
+    pub(crate) fn texts(&self, entries: &[Entry]) -> Result<Vec<String>, Fault> {
+        if let Some(wrong) = self.wrong_files(entries).first() {
+            return Err(Fault::new(Code::Damaged, wrong.clone()));
+        }
+        let mut named: Vec<_> = entries
+            .iter()
+            .flat_map(crate::keeping::named)
+            .filter(|evidence| evidence.file.is_some())
+            .map(|evidence| evidence.sha256)
+            .collect();
+        named.sort_unstable();
+        named.dedup();
+        let text = |digest| {
+            let bytes = self.reader.evidence().get(digest).map_err(|e| Fault::new(Code::Damaged, e.to_string()))?;
+            String::from_utf8(bytes).map_err(|_| Fault::new(Code::Damaged, format!("evidence {digest} is no text")))
+        };
+        named.into_iter().map(text).collect()
+    }
+
     /// The durable commits that a run took: the frames that hold its records.
     pub(crate) fn commits(&self, id: RunId) -> Result<u32, Fault> {
         let stored = self.reader.run(id).map_err(|e| read_fault(&e))?;

@@ -3,6 +3,7 @@
 mod act;
 mod baseline;
 mod diagnose;
+mod export;
 mod journal;
 mod manual;
 mod plan;
@@ -53,7 +54,17 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
         Command::Graph { name, format } => procedure::graph(&name, &format, printer),
         Command::Check { name } => procedure::check(name.as_deref(), printer),
         Command::Replay(run) => replay::replay(global, &run.run, printer),
-        Command::Verify { run, all, expect } => replay::verify(global, run.as_deref(), all, expect.as_deref(), printer),
+        Command::Verify { run: Some(file), all: false, expect: None, key } if export::names_a_file(&file) => {
+            export::verify(file.as_ref(), key.as_deref(), printer)
+        }
+        Command::Verify { key: Some(_), .. } => {
+            Err(Fault::new(Code::Usage, "--key is for a bundle: recover verify FILE --key PUB"))
+        }
+        Command::Verify { run, all, expect, key: None } => {
+            replay::verify(global, run.as_deref(), all, expect.as_deref(), printer)
+        }
+        Command::Export(words) => export::export(global, &words, printer),
+        Command::Key => export::key(global, printer),
         Command::Baseline { command } => baseline::run(global, command, printer),
         Command::Journal { command } => journal::run(global, command, printer),
         Command::Sandbox(args) => crate::sandbox::run(args).map(|()| Exit::Done).map_err(|e| act::sandbox_fault(&e)),

@@ -133,6 +133,7 @@ impl Target {
             token_ttl_s: u32::try_from(self.timing.token_ttl.as_ms() / 1_000).unwrap_or(u32::MAX),
             answer_within_ms: policy.answer_within_ms(),
             alert,
+            succession: matches!(self.authority, AuthorityConfig::SpireJoinToken(_)),
         }
     }
 }

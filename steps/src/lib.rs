@@ -9,6 +9,7 @@ pub mod examined;
 mod observe;
 mod reach;
 mod storage;
+mod succession;
 mod token;
 mod workload;
 
@@ -21,6 +22,7 @@ pub use storage::{
     Detach, Detached, Durability, Original, ProveDurable, PutBack, Reattach, Reattached, Restored, Search, Searched,
     SetAside, Storage,
 };
+pub use succession::{Evict, Evicted, Reparent, Reparented};
 pub use token::{Mint, Minted, Pair, Paired, RevokeOrphan, RevokeStale, Revoked, Token, Withdraw, Withdrawn, refusal};
 pub use workload::{
     Instance, ProveStopped, Proven, Repair, Repaired, Restart, Restarted, Start, Started, Stop, Stopped,

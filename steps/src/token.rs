@@ -112,13 +112,17 @@ impl Effect for Mint {
 }
 
 impl Probe for Mint {
-    const FENCE: Option<&'static str> =
-        Some("the label is closed at the authority: tokens under it are revoked, and none is minted under it any more");
+    const FENCE: Option<&'static str> = Some(
+        "the label is closed at the authority: tokens under it are revoked, and none is minted under it any more; where that cannot \
+        be, no copy of its secret is left and its time is over",
+    );
     const CANNOT_LIE: &'static str = "Happened is said only if the secret is on tmpfs under this label and the authority calls \
         exactly one token of the label live, with the accessor that lies beside the secret: then the mint was applied and \
-        nothing of it is lost. Absent is said only after the fence: the authority has closed the label, so a request that \
+        nothing of it is lost. Where we choose the token's value ourselves, its secret lies there before it is asked for, and \
+        Happened is said for it: no other token comes of the request, and whether one did is made sure of before it is shown. Absent is said only after the fence: the authority has closed the label, so a request that \
         is still on its way mints nothing, and whatever was minted under it no longer works; the secret file is removed. \
-        A token that was minted and lost is therefore absent in the sense that counts: it can pair nothing.";
+        A token that was minted and lost is therefore absent in the sense that counts: it can pair nothing. Where tokens cannot \
+        be revoked, the fence ends only after the time that one works.";
 }
 
 /// Hand the token over and start the workload: one effect, since a token within sight of a workload may be burnt.
@@ -179,8 +183,9 @@ impl Effect for Pair {
 }
 
 impl Probe for Pair {
-    const FENCE: Option<&'static str> =
-        Some("the workload is stopped, the token is taken out of its sight and revoked at the authority");
+    const FENCE: Option<&'static str> = Some(
+        "the workload is stopped, the token is taken out of its sight, and revoked at the authority or waited out",
+    );
     const CANNOT_LIE: &'static str = "The authority consumes a token and issues the identity for it as one act, and a token that \
         is consumed or revoked never works again. Happened is said only if the authority names the serial it issued for this \
         very token. Absent is said only after the fence, if the authority calls the token revoked or expired, or consumed \

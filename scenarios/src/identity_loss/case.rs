@@ -39,6 +39,9 @@ pub struct Params {
     /// The alert that led here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<String>,
+    /// Whether a new pairing makes a new agent at the authority: then what belonged to the old one is moved, and that is evicted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub succession: bool,
 }
 
 impl Default for Params {
@@ -51,6 +54,7 @@ impl Default for Params {
             token_ttl_s: 600,
             answer_within_ms: 24 * 3_600_000,
             alert: None,
+            succession: false,
         }
     }
 }
@@ -87,6 +91,8 @@ pub struct Case {
     pub(super) mints: u8,
     /// The target's storage is known not to be durable: nothing is started on it.
     pub(super) refuted: bool,
+    /// What belonged to the old agent is the new one's.
+    pub(super) reparented: bool,
     /// The consumed token whose file could not be taken out of the workload's sight, and why.
     pub(super) in_sight: Option<(Token, String)>,
     /// What was changed and could not be put back.
@@ -110,6 +116,7 @@ impl Case {
             token: None,
             mints: 0,
             refuted: false,
+            reparented: false,
             in_sight: None,
             residue: Vec::new(),
         }

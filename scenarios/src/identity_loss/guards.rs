@@ -11,6 +11,7 @@ fn only_after(step: &str, facts: &[&str], since: &[&str]) -> Guard {
 pub(super) fn guards() -> Vec<Guard> {
     const STOPPED: &[&str] = &["prove-stopped:stopped"];
     const STARTS: &[&str] = &["start", "restart", "pair"];
+    const STARTS_AND_STOP: &[&str] = &["start", "restart", "pair", "stop"];
     let original_first = ["search-original:gone", "original-unrecoverable:approve"];
     let durable = ["prove-durable:durable", "prove-durable:undecided"];
     vec![
@@ -37,6 +38,9 @@ pub(super) fn guards() -> Vec<Guard> {
         only_after("mint", &["revoke-stale:revoked"], &[]),
         Guard::Settled { step: "mint".into(), by: vec!["revoke-orphan:revoked".into(), "pair:paired".into()] },
         only_after("pair", &["mint:minted"], &["revoke-orphan"]),
+        // What belonged to the old agent is moved once there is a new one, which has to be seen well before the old one goes.
+        only_after("reparent", &["pair:paired"], &[]),
+        only_after("evict", &["validate:validated"], STARTS_AND_STOP),
         // Recovered only through a validated restart.
         Guard::Before { first: "restart".into(), then: "validate".into() },
         Guard::Verdict {

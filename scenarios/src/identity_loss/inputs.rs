@@ -3,8 +3,8 @@
 use recover_engine::Outcome::{Happened, Refused};
 use recover_engine::{Ending, Illegal, Outcome, Reason, Scenario as _, Verdict};
 use recover_steps::{
-    Awaited, Captured, Detached, Durability, Minted, Observed, Paired, Proven, Reattached, Restarted, Restored,
-    Revoked, Searched, Started, Stopped, Validated, Withdrawn, refusal,
+    Awaited, Captured, Detached, Durability, Evicted, Minted, Observed, Paired, Proven, Reattached, Reparented,
+    Restarted, Restored, Revoked, Searched, Started, Stopped, Validated, Withdrawn, refusal,
 };
 
 use super::questions::{APPROVE, DENY, RETRY};
@@ -90,6 +90,8 @@ impl IdentityLoss {
             | Self::AwaitingRestart(_)
             | Self::Validating(_)
             | Self::Capturing(_)
+            | Self::Reparenting(_)
+            | Self::Evicting(_)
             | Self::AskingStuck(_)
             | Self::Closed(_)) => state,
         }
@@ -200,9 +202,15 @@ impl IdentityLoss {
             (S::StoppingPaired(s), Happened(Event::Stop(Stopped::Stopped))) => s.stopped(),
             (S::StoppingPaired(s), Refused(r)) => s.stuck(said("the workload could not be stopped", r)).into(),
             (S::StartingPaired(s), Happened(Event::Start(Started::Started { instance }))) => {
-                s.started(instance.clone()).into()
+                s.started(instance.clone())
             }
             (S::StartingPaired(s), Refused(r)) => s.stuck(said("the workload could not be started", r)).into(),
+            (S::Reparenting(s), Happened(Event::Reparent(Reparented::Reparented { .. } | Reparented::NotNeeded))) => {
+                s.reparented().into()
+            }
+            (S::Reparenting(s), Refused(r)) => {
+                s.stuck(said("what belonged to the old agent could not be moved to the new one", r)).into()
+            }
             (S::AwaitingPaired(s), Happened(Event::AwaitOnline(awaited))) => match awaited {
                 Awaited::Online { .. } => s.online().into(),
                 Awaited::NotOnline { status } => s.stuck(format!("after pairing the connector is {status}")).into(),
@@ -220,10 +228,12 @@ impl IdentityLoss {
             },
             (S::AwaitingRestart(s), Refused(r)) => s.stuck(said("the connector could not be watched", r)).into(),
             (S::Validating(s), Happened(Event::Validate(validated))) => match validated {
-                Validated::Validated { .. } => s.validated().into(),
+                Validated::Validated { .. } => Evicting::validated(s.validated()),
                 Validated::Invalid { why } => s.stuck(format!("the recovery did not validate: {why}")).into(),
             },
             (S::Validating(s), Refused(r)) => s.stuck(said("the recovery could not be validated", r)).into(),
+            (S::Evicting(s), Happened(Event::Evict(Evicted::Evicted | Evicted::NotNeeded))) => s.evicted().into(),
+            (S::Evicting(s), Refused(r)) => s.failed(&r.text).into(),
             (S::Capturing(s), Happened(Event::Capture(Captured::Captured { .. }))) => s.captured(),
             (S::Capturing(s), Refused(r)) => s.without_evidence(&r.text),
 
@@ -271,7 +281,7 @@ impl IdentityLoss {
                     state @ (Self::BackStopping(_) | Self::BackRevoking(_) | Self::BackDetaching(_)
                         | Self::BackRestoring(_) | Self::BackStarting(_)) => Ok(state),
                     state @ (Self::Withdrawing(_) | Self::StoppingPaired(_) | Self::StartingPaired(_)
-                        | Self::AwaitingPaired(_)
+                        | Self::AwaitingPaired(_) | Self::Reparenting(_) | Self::Evicting(_)
                         | Self::Restarting(_) | Self::AwaitingRestart(_) | Self::Validating(_) | Self::Capturing(_)
                         | Self::AskingStuck(_) | Self::Closed(_)) => Err(Illegal::new(state.state(), "cancel")),
                 }

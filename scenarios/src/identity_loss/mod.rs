@@ -14,8 +14,8 @@ pub mod states;
 use recover_engine::Outcome::Refused;
 use recover_engine::{Ending, Illegal, Input, Next, Reason, Scenario, Verdict};
 use recover_steps::{
-    AwaitOnline, Capture, Detach, Mint, Observe, Pair, ProveDurable, ProveStopped, PutBack, Reattach, Restart,
-    RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Storage, Validate, Withdraw,
+    AwaitOnline, Capture, Detach, Evict, Mint, Observe, Pair, ProveDurable, ProveStopped, PutBack, Reattach, Reparent,
+    Restart, RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Storage, Validate, Withdraw,
 };
 
 use crate::names;
@@ -46,6 +46,8 @@ recover_engine::step_set! {
         Mint(Mint),
         Pair(Pair),
         Withdraw(Withdraw),
+        Reparent(Reparent),
+        Evict(Evict),
         Validate(Validate),
         Capture(Capture),
     }
@@ -114,10 +116,12 @@ machine! {
     Withdrawing = "withdrawing" true,
     StoppingPaired = "stopping-paired" true,
     StartingPaired = "starting-paired" true,
+    Reparenting = "reparenting" true,
     AwaitingPaired = "awaiting-paired" true,
     Restarting = "restarting" true,
     AwaitingRestart = "awaiting-restart" true,
     Validating = "validating" true,
+    Evicting = "evicting" true,
     Capturing = "capturing" true,
     AskingStuck = "asking-stuck" true,
     BackStopping = "back-stopping" false,
@@ -140,7 +144,11 @@ impl Scenario for IdentityLoss {
 
     fn samples() -> Vec<Params> {
         let asking = Params::default();
-        vec![Params { reprovision: Reprovision::Allow, ..asking.clone() }, asking]
+        vec![
+            Params { reprovision: Reprovision::Allow, ..asking.clone() },
+            Params { reprovision: Reprovision::Allow, succession: true, ..asking.clone() },
+            asking,
+        ]
     }
 
     fn state(&self) -> &'static str {
@@ -178,6 +186,8 @@ impl Scenario for IdentityLoss {
             Self::Withdrawing(s) => Withdraw { token: s.token().clone() }.into(),
             Self::Restarting(s) => s.step().into(),
             Self::Validating(s) => s.step().into(),
+            Self::Reparenting(s) => s.step().into(),
+            Self::Evicting(s) => s.step().into(),
             Self::Capturing(s) => s.step().into(),
             Self::AskingDead(s) => return Next::Ask(questions::dead(s.case(), s.why())),
             Self::AskingOriginalDead(s) => return Next::Ask(questions::dead(s.case(), s.why())),

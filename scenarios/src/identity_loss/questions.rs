@@ -81,10 +81,17 @@ pub(super) fn set_aside(case: &Case, serial: &str) -> Question {
     question(
         case,
         "set-aside",
-        format!(
-            "Identity {serial} is on the connector's storage; the authority knows {} instead. Rename its directory aside?",
-            case.epoch()
-        ),
+        if serial.starts_with(case.epoch()) {
+            // The very identity that is lost, with what makes it useless.
+            format!(
+                "The lost identity is on the connector's storage and is of no use: {serial}. Rename its directory aside?"
+            )
+        } else {
+            format!(
+                "Identity {serial} is on the connector's storage; the authority knows {} instead. Rename its directory aside?",
+                case.epoch()
+            )
+        },
         vec![Choice::new(APPROVE, "rename it aside; nothing is deleted"), Choice::new(DENY, "leave it: go back")],
         None,
         otherwise(case),

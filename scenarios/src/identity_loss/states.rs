@@ -1,7 +1,7 @@
 //! One struct per state, each with private fields: its methods are the only doors to the next.
 
 use recover_engine::Verdict;
-use recover_steps::{Instance, Original, Token};
+use recover_steps::{Evict, Instance, Original, Reparent, Token};
 
 use super::IdentityLoss;
 use super::back::{CANCELLED, Goal, back};
@@ -99,6 +99,8 @@ states! {
     StoppingPaired { serial: String }
     /// Paired, and the workload does not run.
     StartingPaired { serial: String }
+    /// Paired: what belonged to the old agent goes to the new one.
+    Reparenting { regained: Regained }
     /// Does it come online with the new identity?
     AwaitingPaired { regained: Regained }
 }
@@ -111,5 +113,10 @@ pub type AwaitingRestart = validation::AwaitingRestart<Case>;
 pub type Validating = validation::Validating<Case>;
 /// The evidence.
 pub type Capturing = validation::Capturing<Case>;
+/// Validated: the old agent goes. Then the evidence is captured, whose state this holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evicting {
+    then: Capturing,
+}
 /// Past the point of no return something does not come right; a person must look.
 pub type AskingStuck = validation::Stuck<Case>;

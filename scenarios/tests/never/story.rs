@@ -15,7 +15,7 @@ use crate::site::Ground;
 use crate::trial::{Crash, End, NEVER, Sim};
 use crate::world::{Fault, Hit};
 
-const STEPS: [&str; 19] = [
+const STEPS: [&str; 21] = [
     "observe",
     "search-original",
     "prove-durable",
@@ -33,6 +33,8 @@ const STEPS: [&str; 19] = [
     "mint",
     "pair",
     "withdraw",
+    "reparent",
+    "evict",
     "validate",
     "capture-evidence",
 ];
@@ -117,8 +119,8 @@ fn params() -> impl Strategy<Value = Params> {
     let ttl = prop_oneof![4 => 60..3_600_u32, 1 => 0..5_u32, 1 => any::<u32>()];
     // Not longer than the simulated clock can be waited for: thirty thousand years.
     let answer = prop_oneof![4 => Just(24 * 3_600_000_u64), 1 => 0..1_000_000_000_000_000_u64];
-    (any::<bool>(), span(), span(), span(), ttl, answer).prop_map(
-        |(ask, observe_ms, online_within_ms, pair_within_ms, token_ttl_s, answer_within_ms)| Params {
+    (any::<(bool, bool)>(), span(), span(), span(), ttl, answer).prop_map(
+        |((ask, succession), observe_ms, online_within_ms, pair_within_ms, token_ttl_s, answer_within_ms)| Params {
             reprovision: if ask { Reprovision::Ask } else { Reprovision::Allow },
             observe_ms,
             online_within_ms,
@@ -126,6 +128,7 @@ fn params() -> impl Strategy<Value = Params> {
             token_ttl_s,
             answer_within_ms,
             alert: None,
+            succession,
         },
     )
 }

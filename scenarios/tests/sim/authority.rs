@@ -33,6 +33,9 @@ pub(crate) struct Authority {
     pub(crate) pair_attempts: u32,
     pub(crate) pairs: u32,
     pub(crate) revokes: u32,
+    /// Agents that are listed, and below which of them an entry hangs; none below the stable name.
+    pub(crate) agents: BTreeSet<String>,
+    pub(crate) entry: Option<String>,
 }
 
 impl Authority {
@@ -54,6 +57,8 @@ impl Authority {
             pair_attempts: 0,
             pairs: 0,
             revokes: 0,
+            agents: BTreeSet::from(["s1".to_owned()]),
+            entry: Some("s1".into()),
         }
     }
 
@@ -90,7 +95,23 @@ impl Authority {
         token.worth = Worth::Consumed(Some(next.clone()));
         self.pairs += 1;
         self.serial.clone_from(&next);
+        self.agents.insert(next.clone());
         Some(next)
+    }
+
+    /// What hangs below the old agent hangs below the stable name from now on, which the new one has.
+    pub(crate) fn reparent(&mut self, from: &str, to: &str) -> u32 {
+        let moved = self.agents.contains(to) && self.entry.as_deref() == Some(from);
+        if moved {
+            self.entry = None;
+        }
+        u32::from(moved)
+    }
+
+    /// Takes an agent away; true if an entry hangs in the air by that.
+    pub(crate) fn evict(&mut self, from: &str) -> bool {
+        self.agents.remove(from);
+        self.entry.as_deref() == Some(from)
     }
 
     pub(crate) fn revoke_all(&mut self, now: i64) -> u32 {

@@ -4,9 +4,9 @@
 
 use recover_engine::{Act, Event, FenceRaised, Json, Millis, Performed, Probed, Reason, Seen, Told};
 use recover_steps::{
-    AwaitOnline, Awaited, Captured, Detached, Durability, Instance, Loss, Minted, Observed, Original, Pair, Paired,
-    ProveDurable, Proven, Reattached, Restart, Restarted, Restored, RevokeOrphan, Revoked, Search, Searched, Started,
-    Stopped, Storage, Token, Validate, Validated, Withdrawn, refusal,
+    AwaitOnline, Awaited, Captured, Detached, Durability, Evict, Evicted, Instance, Loss, Minted, Observed, Original,
+    Pair, Paired, ProveDurable, Proven, Reattached, Reparent, Reparented, Restart, Restarted, Restored, RevokeOrphan,
+    Revoked, Search, Searched, Started, Stopped, Storage, Token, Validate, Validated, Withdrawn, refusal,
 };
 
 use crate::authority::{Authority, Worth};
@@ -357,6 +357,21 @@ fn apply(state: &mut State, act: &Act, now: i64, hit: Option<Fault>) -> Performe
             } else {
                 Validated::Invalid { why: "it is not online with this identity from its storage alone".into() }
             })
+        }
+        "reparent" => {
+            let wanted: Reparent = body(data);
+            let entries = state.authority.reparent(&wanted.from, &wanted.serial);
+            happened(&Reparented::Reparented { entries })
+        }
+        "evict" => {
+            let wanted: Evict = body(data);
+            if !state.site.running.is_some_and(|life| state.online(&wanted.serial, &Instance(life.to_string()))) {
+                state.violations.push("the old agent was evicted before the new one was well".into());
+            }
+            if state.authority.evict(&wanted.from) {
+                state.violations.push("an agent was evicted that entries hang below".into());
+            }
+            happened(&Evicted::Evicted)
         }
         "capture-evidence" => happened(&Captured::Captured { status: "online".into(), texts: 2 }),
         other => Performed::Refused(Reason::new("unknown-step", other)),

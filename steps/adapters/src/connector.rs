@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use recover_engine::{Act, Effect, Event, Evidence, FenceRaised, Performed, Probed, RunId, Seen, Told, World};
 use recover_steps::{
-    AwaitOnline, Capture, Detach, InspectEnrollment, InstallTrust, Mint, Observe, Pair, ProveDurable, ProveStopped,
-    PutBack, Reach, Reattach, Repair, Restart, RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop, Validate,
-    WatchLoop, Withdraw,
+    AwaitOnline, Capture, Detach, Evict, InspectEnrollment, InstallTrust, Mint, Observe, Pair, ProveDurable, ProveStopped,
+    PutBack, Reach, Reattach, Repair, Reparent, Restart, RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop,
+    Validate, WatchLoop, Withdraw,
 };
 
-use crate::authority::Http;
-use crate::config::{AuthorityConfig, ConfigError, ConnectorConfig, StorageConfig, WorkloadConfig};
+use crate::authority::{Authority, Spire};
+use crate::config::{ConfigError, ConnectorConfig, StorageConfig, WorkloadConfig};
 use crate::mark::{Claim, Holder, Mark};
 use crate::secrets::SecretsDir;
 use crate::storage::Storage;
@@ -29,7 +29,7 @@ const GIVEN_AWAY: &str = "what came of it cannot be journaled: a secret is in it
 pub struct Connector {
     pub(crate) workload: Workload,
     pub(crate) storage: Storage,
-    pub(crate) authority: Http,
+    pub(crate) authority: Authority,
     pub(crate) secrets: SecretsDir,
     /// The CA bundle that the connector trusts, where one is configured.
     pub(crate) trust: Option<Trust>,
@@ -74,13 +74,12 @@ impl Connector {
     /// If a value in the configuration cannot be used.
     pub fn new(config: ConnectorConfig, secrets: SecretsDir) -> Result<Self, Unusable> {
         config.check()?;
-        let AuthorityConfig::Http(http) = config.authority;
         Ok(Self {
             workload: Workload::new(config.workload.clone(), &config.storage, &config.timing)?,
             storage: Storage::new(config.storage.clone(), &config.workload)?,
             configured: (config.workload, config.storage),
             mark: None,
-            authority: Http::new(http).map_err(Unusable::Named)?,
+            authority: Authority::new(config.authority).map_err(Unusable::Named)?,
             secrets,
             trust: config.trust.map(Trust::new),
         })
@@ -195,6 +194,8 @@ impl Connector {
             Mint::NAME => with(act, async |step: Mint| self.mint(act, &step).await).await,
             Pair::NAME => with(act, async |step: Pair| self.pair(act, &step).await).await,
             Withdraw::NAME => with(act, async |step: Withdraw| self.withdraw_step(act, &step).await).await,
+            Reparent::NAME => with(act, async |step: Reparent| self.reparent(&step).await).await,
+            Evict::NAME => with(act, async |step: Evict| self.evict(&step).await).await,
             Validate::NAME => with(act, async |step: Validate| self.validate(&step).await).await,
             Capture::NAME => with(act, async |_: Capture| self.capture(act).await).await,
             other => Err(unknown(other)),
@@ -236,6 +237,16 @@ impl Connector {
         }
     }
 
+    /// How long the fence of an act may have to wait where a token cannot be revoked.
+    fn waits_out(&self, act: &Act) -> Duration {
+        let until = match (&self.authority, act.doing.step) {
+            (Authority::Spire(_), Mint::NAME) => body::<Mint>(act).ok().map(|step| Spire::surely_over(step.ttl_s)),
+            (Authority::Spire(_), Pair::NAME) => body::<Pair>(act).ok().map(|step| step.token.expires_at),
+            (Authority::Http(_) | Authority::Spire(_), _) => None,
+        };
+        until.and_then(Spire::may_work_for).map_or(Duration::ZERO, Duration::from_millis)
+    }
+
     async fn ask(&self, act: &Act) -> Result<Probed, Trouble> {
         match act.doing.step {
             Mint::NAME => self.probe_mint(act).await,
@@ -268,7 +279,8 @@ impl World for Connector {
 
     async fn fence(&self, act: &Act) -> FenceRaised {
         self.learn(act);
-        match tokio::time::timeout(FENCE_WITHIN, Box::pin(self.raise(act))).await {
+        let limit = FENCE_WITHIN + self.waits_out(act);
+        match tokio::time::timeout(limit, Box::pin(self.raise(act))).await {
             Ok(Ok(how)) => FenceRaised::Up(how),
             Ok(Err(trouble)) => FenceRaised::Failed(self.authority.known().line(trouble.text())),
             Err(_) => FenceRaised::Failed("it took too long".into()),

@@ -87,6 +87,13 @@ fn value_at(lower: &str, at: usize) -> Option<(usize, usize)> {
         i
     };
     let fresh = at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
+    // The id of an agent that a join token enrolled ends in that token.
+    const JOINED: &str = "/spire/agent/join_token/";
+    if rest.starts_with(JOINED) {
+        let from = at + JOINED.len();
+        let length = bytes[from..].iter().take_while(|b| b.is_ascii_alphanumeric() || b"._-".contains(b)).count();
+        return (length > 0).then_some((from, from + length));
+    }
     let scheme = ["bearer ", "basic "].into_iter().find(|s| fresh && rest.starts_with(s));
     let from = if let Some(scheme) = scheme {
         let from = skip(at + scheme.len(), b" ");

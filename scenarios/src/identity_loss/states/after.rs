@@ -4,7 +4,7 @@ use recover_engine::Verdict;
 use recover_steps::{Instance, Token};
 
 use super::super::IdentityLoss;
-use super::super::case::Regained;
+use super::super::case::{Case, Regained};
 #[allow(clippy::wildcard_imports, reason = "every state of this machine, and nothing else, is in there")]
 use super::*;
 
@@ -19,10 +19,7 @@ impl Withdrawing {
     #[must_use]
     pub fn withdrawn(self) -> IdentityLoss {
         match self.instance {
-            Some(instance) => IdentityLoss::AwaitingPaired(AwaitingPaired {
-                case: self.case,
-                regained: Regained { serial: self.serial, instance },
-            }),
+            Some(instance) => to_watch(self.case, Regained { serial: self.serial, instance }),
             None => IdentityLoss::StartingPaired(StartingPaired { case: self.case, serial: self.serial }),
         }
     }
@@ -33,6 +30,68 @@ impl Withdrawing {
     pub fn failed(mut self, reason: &str) -> IdentityLoss {
         self.case.in_sight = Some((self.token.clone(), reason.to_owned()));
         self.withdrawn()
+    }
+}
+
+/// A life of the paired workload is watched, once it has what the old agent had: without that the authority knows only the old one.
+fn to_watch(case: Case, regained: Regained) -> IdentityLoss {
+    // Where the original is reattached there is no new agent.
+    if case.params.succession && !case.reparented && !case.reattached {
+        IdentityLoss::Reparenting(Reparenting { case, regained })
+    } else {
+        IdentityLoss::AwaitingPaired(AwaitingPaired { case, regained })
+    }
+}
+
+impl Reparenting {
+    pub(in super::super) fn step(&self) -> Reparent {
+        Reparent { from: self.case.loss.epoch.clone(), serial: self.regained.serial.clone() }
+    }
+
+    /// It has it.
+    #[must_use]
+    pub fn reparented(mut self) -> AwaitingPaired {
+        self.case.reparented = true;
+        AwaitingPaired { case: self.case, regained: self.regained }
+    }
+
+    /// It has not, or not all of it; a person must look.
+    #[must_use]
+    pub fn stuck(self, why: String) -> AskingStuck {
+        AskingStuck { case: self.case, serial: self.regained.serial, why }
+    }
+}
+
+impl Evicting {
+    /// The only way in: it was validated. Where nothing was paired there is no old agent.
+    #[must_use]
+    pub fn validated(then: Capturing) -> IdentityLoss {
+        if then.case().params.succession && !then.case().reattached {
+            IdentityLoss::Evicting(Self { then })
+        } else {
+            IdentityLoss::Capturing(then)
+        }
+    }
+
+    pub(in super::super) const fn maybe_case(&self) -> Option<&Case> {
+        self.then.maybe_case()
+    }
+
+    pub(in super::super) fn step(&self) -> Evict {
+        Evict { from: self.then.case().loss.epoch.clone(), serial: self.then.serial().to_owned() }
+    }
+
+    /// It is gone.
+    #[must_use]
+    pub fn evicted(self) -> Capturing {
+        self.then
+    }
+
+    /// It is recovered, and the old agent may still be listed.
+    #[must_use]
+    pub fn failed(mut self, reason: &str) -> Capturing {
+        self.then.case_mut().residue(format!("the old agent could not be evicted: {reason}"));
+        self.then
     }
 }
 
@@ -58,8 +117,8 @@ impl StoppingPaired {
 impl StartingPaired {
     /// It runs.
     #[must_use]
-    pub fn started(self, instance: Instance) -> AwaitingPaired {
-        AwaitingPaired { case: self.case, regained: Regained { serial: self.serial, instance } }
+    pub fn started(self, instance: Instance) -> IdentityLoss {
+        to_watch(self.case, Regained { serial: self.serial, instance })
     }
 
     /// It does not; a person must look.

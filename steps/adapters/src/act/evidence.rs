@@ -37,12 +37,14 @@ impl Connector {
         let since = time::format(act.run.begun_at());
         let events = self.authority.audit(&since).await.map_err(Failure::asking)?;
         let mut all = vec![evidence("status after", &told.text, known)];
-        let mut texts = events.len();
-        let mut lines = Vec::new();
-        for event in &events {
-            lines.push(serde_json::to_string(event).map_err(|e| Trouble::retry(e.to_string()))?);
+        let mut texts = events.as_ref().map_or(0, Vec::len);
+        if let Some(events) = &events {
+            let mut lines = Vec::new();
+            for event in events {
+                lines.push(serde_json::to_string(event).map_err(|e| Trouble::retry(e.to_string()))?);
+            }
+            all.push(evidence("audit entries", &lines.join("\n"), known));
         }
-        all.push(evidence("audit entries", &lines.join("\n"), known));
         match self.workload.log_tail().await {
             Ok(tail) => {
                 let found = telling(&tail);
@@ -58,7 +60,9 @@ impl Connector {
 
 /// The last lines of a log's end that tell of pairing, reconnecting and renewing.
 fn telling(tail: &str) -> Vec<&str> {
-    let telling = |line: &&str| ["reconnected", "pairing", "renewed"].iter().any(|word| line.contains(word));
+    let telling = |line: &&str| {
+        ["reconnected", "pairing", "renewed", "attestation", "SVID loaded"].iter().any(|word| line.contains(word))
+    };
     let mut found: Vec<&str> = tail.lines().filter(telling).collect();
     let drop = found.len().saturating_sub(20);
     found.split_off(drop)

@@ -210,6 +210,10 @@ fn judge(status: &Status, on_disk: Looked, stale: bool) -> Observed {
     }
     match on_disk {
         Looked::Unreadable(why) => unclear(format!("the identity on the storage cannot be read: {why}")),
+        Looked::There(identity) if identity.serial == epoch && identity.dead.is_some() && !status.is_online() => {
+            let foreign = Some(redact::line(&identity.shown()));
+            Observed::Lost(Loss { epoch: epoch.to_owned(), running: None, status: said, foreign })
+        }
         Looked::There(identity) if identity.serial == epoch => match agree(status, &identity) {
             None => Observed::Usable {
                 online: status.is_online(),

@@ -4,14 +4,16 @@ use recover_engine::{Act, Probed, Seen, Told};
 use recover_steps::{Mint, Minted, Token, refusal};
 
 use super::handover;
-use crate::authority::{Failure, TokenState};
+use super::join::probe_mint_here;
+use super::revoke::close;
+use crate::authority::{Authority, Failure, Http, TokenState};
 use crate::connector::Connector;
-use crate::secrets::Sealed;
+use crate::secrets::{Folder, Sealed};
 use crate::storage::Looked;
 use crate::trouble::{Trouble, code};
 
 /// The label of this run's token of this ordinal, by which an orphan is found.
-fn label(act: &Act) -> String {
+pub(super) fn label(act: &Act) -> String {
     format!("recover-{}-{}", act.run, act.ordinal)
 }
 
@@ -28,19 +30,38 @@ impl Connector {
             return Err(Trouble::Unknown(format!("a secret is already kept under label {label}")));
         }
         self.still_lost(act).await?;
-        let fresh = self.authority.mint(&label, step.ttl_s).await.map_err(Failure::changing)?;
+        match &self.authority {
+            Authority::Http(http) => self.mint_there(act, step, http, &folder, label).await,
+            Authority::Spire(spire) => self.mint_here(act, step, spire, &folder, label).await,
+        }
+    }
+
+    /// The authority makes the token, and we keep it.
+    async fn mint_there(
+        &self,
+        act: &Act,
+        step: &Mint,
+        http: &Http,
+        folder: &Folder,
+        label: String,
+    ) -> Result<Minted, Trouble> {
+        let fresh = http.mint(&label, step.ttl_s).await.map_err(Failure::changing)?;
         let (minted, secret) = fresh.into_parts();
         let expires_at = minted.expires_at().ok_or_else(|| Trouble::Unknown("the token's end is no time".into()))?;
         let token = Token { accessor: minted.accessor, label: label.clone(), expires_at };
         if let Err(e) = folder.put(&Sealed { token: token.clone(), secret }) {
-            return Err(self.unmint(act, &label, code::SECRETS, &format!("the secret cannot be kept: {e}")).await);
+            return Err(self
+                .unmint(act, http, &label, code::SECRETS, &format!("the secret cannot be kept: {e}"))
+                .await);
         }
         // One request may have been carried out twice on its way; then two tokens work, and we have one secret.
-        let tokens = self.authority.tokens_of_label(&label).await.map_err(|f| f.asking().midway())?;
+        let tokens = http.tokens_of_label(&label).await.map_err(|f| f.asking().midway())?;
         let live: Vec<_> = tokens.iter().filter(|t| t.state == TokenState::Live).collect();
         match live.as_slice() {
             [one] if one.accessor == token.accessor => Ok(Minted::Minted { token }),
-            [_, _, ..] => Err(self.unmint(act, &label, code::DUPLICATED, "one mint left several working tokens").await),
+            [_, _, ..] => {
+                Err(self.unmint(act, http, &label, code::DUPLICATED, "one mint left several working tokens").await)
+            }
             [_] | [] => Err(Trouble::Unknown("the authority does not list the token that it has just minted".into())),
         }
     }
@@ -63,8 +84,8 @@ impl Connector {
     }
 
     /// Makes a mint not to have been: nothing under its label works, nothing of it is kept.
-    async fn unmint(&self, act: &Act, label: &str, code: &str, why: &str) -> Trouble {
-        let withdrawn = match self.close(label).await {
+    async fn unmint(&self, act: &Act, http: &Http, label: &str, code: &str, why: &str) -> Trouble {
+        let withdrawn = match close(http, label).await {
             Ok(_) => self.withdraw(act, label).await,
             Err(trouble) => Err(trouble),
         };
@@ -76,7 +97,11 @@ impl Connector {
 
     pub(crate) async fn fence_mint(&self, act: &Act) -> Result<String, Trouble> {
         let label = label(act);
-        let revoked = self.close(&label).await?;
+        let http = match &self.authority {
+            Authority::Http(http) => http,
+            Authority::Spire(_) => return self.fence_mint_here(act, &label).await,
+        };
+        let revoked = close(http, &label).await?;
         self.withdraw(act, &label).await?;
         Ok(format!("label {label} is closed at the authority, {revoked} of its tokens revoked, its secret removed"))
     }
@@ -84,7 +109,11 @@ impl Connector {
     pub(crate) async fn probe_mint(&self, act: &Act) -> Result<Probed, Trouble> {
         let label = label(act);
         let kept = self.secrets.find(&act.run.to_string(), &label)?;
-        let tokens = self.authority.tokens_of_label(&label).await.map_err(Failure::asking)?;
+        let http = match &self.authority {
+            Authority::Http(http) => http,
+            Authority::Spire(spire) => return probe_mint_here(act, spire, &label, kept).await,
+        };
+        let tokens = http.tokens_of_label(&label).await.map_err(Failure::asking)?;
         let live: Vec<_> = tokens.iter().filter(|t| t.state == TokenState::Live).collect();
         let used = tokens.iter().any(|t| t.state == TokenState::Consumed);
         Ok(match (kept, live.as_slice()) {

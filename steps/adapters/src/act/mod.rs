@@ -4,6 +4,7 @@ mod crash_loop;
 mod enrollment;
 mod evidence;
 mod handover;
+mod join;
 mod life;
 mod look;
 mod mint;

@@ -35,11 +35,12 @@ impl Connector {
             }
         }
         let lock = self.stopped().await?;
+        self.make_sure(step, &sealed).await?;
         let file = self.workload.token_file();
         let worded = self.workload.worded(&sealed.secret);
         let started = match handover::write(file, &step.token.label, &worded) {
             Ok(()) => match self.workload.show_token().await {
-                Ok(()) => self.workload.start(&lock).await,
+                Ok(()) => self.workload.start_with_token(&lock).await,
                 // Nobody reads a drop-in without a start.
                 Err(trouble) => Err(Trouble::refused(code::SECRETS, trouble.text().to_owned())),
             },
@@ -100,10 +101,8 @@ impl Connector {
         self.workload.stop(&lock).await?;
         self.withdraw(act, &step.token.label).await?;
         drop(lock);
-        let revoked = self.close(&step.token.label).await?;
-        Ok(format!(
-            "the workload is stopped, the token is out of its sight, its label is closed at the authority ({revoked} revoked)"
-        ))
+        let over = self.end(&step.token).await?;
+        Ok(format!("the workload is stopped, the token is out of its sight, {over}"))
     }
 
     pub(crate) async fn probe_pair(&self, step: &Pair) -> Result<Probed, Trouble> {
@@ -118,7 +117,7 @@ impl Connector {
     }
 
     async fn listed(&self, step: &Pair) -> Result<Option<Token>, Trouble> {
-        self.authority.token(&step.token.accessor).await.map_err(Failure::asking)
+        self.authority.token(&step.token).await.map_err(Failure::asking)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a configuration says about one connector: where its workload, storage and authority are, and how long things take.
 
+mod spire;
 mod storage;
 mod trust;
 mod workload;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::{CredentialRef, Dialect, Origin};
 use crate::span::Span;
+pub use spire::SpireConfig;
 pub use storage::{DirectoryConfig, StorageConfig, UnitStorageConfig, VolumeConfig};
 pub use trust::TrustConfig;
 pub use workload::{DockerConfig, Manager, ProcessConfig, SystemdConfig, TokenAs, WindowsConfig, WorkloadConfig};
@@ -39,6 +41,8 @@ pub struct ConnectorConfig {
 pub enum AuthorityConfig {
     /// A control plane that speaks the contract in `docs/authority-http.md`.
     Http(HttpConfig),
+    /// A SPIRE server, by join tokens.
+    SpireJoinToken(SpireConfig),
 }
 
 /// A control plane over HTTP.
@@ -120,8 +124,10 @@ impl ConnectorConfig {
     /// takes part in it.
     #[must_use]
     pub fn subject(&self) -> String {
-        let AuthorityConfig::Http(http) = &self.authority;
-        format!("{}/{}", http.base, http.agent)
+        match &self.authority {
+            AuthorityConfig::Http(http) => format!("{}/{}", http.base, http.agent),
+            AuthorityConfig::SpireJoinToken(spire) => spire.alias.clone(),
+        }
     }
 
     /// Checks what the shape alone does not say.
@@ -129,7 +135,6 @@ impl ConnectorConfig {
     /// # Errors
     /// On the first value that cannot be used.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let AuthorityConfig::Http(http) = &self.authority;
         let places = match &self.workload {
             WorkloadConfig::Process(process) => process.places()?,
             WorkloadConfig::Systemd(systemd) => systemd.places()?,
@@ -137,34 +142,44 @@ impl ConnectorConfig {
             WorkloadConfig::Windows(windows) => return Err(windows.refused()),
         };
         let trust = self.trust.as_ref().map(TrustConfig::places).transpose()?.unwrap_or_default();
-        for (key, path) in places.into_iter().chain(self.storage.places(&self.workload)?).chain(trust) {
+        let asked = match &self.authority {
+            AuthorityConfig::Http(http) => http.check().map(|()| Vec::new())?,
+            AuthorityConfig::SpireJoinToken(spire) => spire.places(&self.workload, &self.timing)?,
+        };
+        for (key, path) in places.into_iter().chain(self.storage.places(&self.workload)?).chain(trust).chain(asked) {
             if !plain(path) || (key != "workload.process.cwd" && path.file_name().is_none()) {
                 return err(key, "must be an absolute path without `.` or `..`");
             }
         }
+        if self.timing.token_ttl.as_ms() < 1_000 {
+            return err("timing.token_ttl", "must be at least 1s");
+        }
+        Ok(())
+    }
+}
+
+impl HttpConfig {
+    fn check(&self) -> Result<(), ConfigError> {
         let word = |text: &str| {
             !text.is_empty()
                 && text.len() <= 128
                 && !text.starts_with('.')
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         };
-        if !word(&http.agent) {
+        if !word(&self.agent) {
             return err(
                 "authority.http.agent",
                 "must be 1 to 128 letters, digits, `.`, `_` or `-`, and not begin with `.`",
             );
         }
-        if http.org.as_deref().is_some_and(|org| !word(org)) {
+        if self.org.as_deref().is_some_and(|org| !word(org)) {
             return err(
                 "authority.http.org",
                 "must be 1 to 128 letters, digits, `.`, `_` or `-`, and not begin with `.`",
             );
         }
-        if let Some(dialect) = &http.dialect {
-            dialect.check(&http.agent, http.org.as_deref()).map_err(|(key, wrong)| ConfigError { key, wrong })?;
-        }
-        if self.timing.token_ttl.as_ms() < 1_000 {
-            return err("timing.token_ttl", "must be at least 1s");
+        if let Some(dialect) = &self.dialect {
+            dialect.check(&self.agent, self.org.as_deref()).map_err(|(key, wrong)| ConfigError { key, wrong })?;
         }
         Ok(())
     }

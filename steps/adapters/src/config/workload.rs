@@ -121,6 +121,10 @@ pub struct ProcessConfig {
     pub log: PathBuf,
     /// Where it looks for a token, on tmpfs.
     pub token_file: PathBuf,
+    /// Words that are added to the command for the one start that gets a token, such as `["-joinTokenFile", TOKEN_FILE]`: for a program that
+    /// does not look at the file by itself, or does not start without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub token_arguments: Vec<String>,
     /// Its working directory; `/` if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
@@ -132,7 +136,7 @@ impl ProcessConfig {
         if !self.command.first().is_some_and(|program| program.starts_with('/')) {
             return err("workload.process.command", "the program must be named with its absolute path");
         }
-        if self.command.iter().any(|word| word.contains('\0')) {
+        if self.command.iter().chain(&self.token_arguments).any(|word| word.contains('\0')) {
             return err("workload.process.command", "a word has a NUL in it");
         }
         let mut places: Places<'_> = vec![

@@ -9,7 +9,7 @@ use recover_steps::examined::{
 
 use super::reach;
 use crate::act::agree;
-use crate::authority::{AuditEvent, Failure, Status, Token, TokenState};
+use crate::authority::{AuditEvent, Authority, Failure, Status, Token, TokenState};
 use crate::connector::Connector;
 use crate::storage::{Identity, Looked};
 use crate::time;
@@ -39,12 +39,27 @@ impl Connector {
     /// Reads what can be read. Bounded in time and size; nothing is changed anywhere.
     pub async fn examine(&self, given: &Examination) -> Observations {
         let known = self.authority.known();
-        let reach = reach::reach(&self.authority, given.now).await;
-        let open = reach::is_open(&reach);
         let since = given.since.unwrap_or(Millis(given.now.0.saturating_sub(LATELY_MS)));
-        let audit = self.asked(open, "/audit", self.authority.audit(&time::format(since))).await;
-        let standing = self.asked(open, "", async { self.authority.status().await.map(|told| told.status) }).await;
-        let tokens = self.asked(open, "/tokens", self.authority.tokens()).await;
+        let status = async { self.authority.status().await.map(|told| told.status) };
+        let (reach, standing, tokens, audit) = match &self.authority {
+            Authority::Http(http) => {
+                let reach = reach::reach(http, given.now).await;
+                let open = reach::is_open(&reach);
+                let from = |path: &str| format!("GET {}/v1/connectors/{}{path}", http.origin(), http.agent());
+                let audit = self.asked(open, from("/audit"), http.audit(&time::format(since))).await;
+                let standing = self.asked(open, from(""), status).await;
+                let tokens = self.asked(open, from("/tokens"), http.tokens()).await;
+                (reach, standing, tokens, audit)
+            }
+            Authority::Spire(spire) => {
+                let reach = reach::reach_socket(spire).await;
+                let open = reach::is_open(&reach);
+                let standing = self.asked(open, format!("agents and entries at {}", spire.place()), status).await;
+                let (place, unseen) = (spire.place(), "a SPIRE server lists no join tokens, used or not");
+                let elsewhere = "a SPIRE server notes refused enrolments in its log alone";
+                (reach, standing, Look::not_read(place.clone(), unseen), Look::not_read(place, elsewhere))
+            }
+        };
         let serial = standing.value().and_then(|s| s.serial().map(str::to_owned));
         let newest = audit.value().and_then(|events| events.iter().rfind(|e| refused(e)));
         let last_error = newest.map(|event| known.line(&format!("{} {}", event.kind(), event.detail())));
@@ -57,7 +72,10 @@ impl Connector {
         let storage = self.storage.seen(serial.as_deref()).await;
         let identity = self.identity(given.now, standing.value(), &storage).await;
         Observations {
-            agent: self.authority.agent().to_owned(),
+            agent: match &self.authority {
+                Authority::Http(http) => http.agent().to_owned(),
+                Authority::Spire(spire) => spire.alias().to_owned(),
+            },
             standing: map(standing, |status| Standing {
                 last_seen: status.last_seen.as_deref().map(|at| known.line(at)),
                 ..stand(&status, last_error)
@@ -74,8 +92,7 @@ impl Connector {
     }
 
     /// What the authority answered, as a look.
-    async fn asked<T>(&self, open: bool, path: &str, asking: impl Future<Output = Result<T, Failure>>) -> Look<T> {
-        let from = format!("GET {}/v1/connectors/{}{path}", self.authority.origin(), self.authority.agent());
+    async fn asked<T>(&self, open: bool, from: String, asking: impl Future<Output = Result<T, Failure>>) -> Look<T> {
         if !open {
             return Look::not_read(from, "not asked: the control plane cannot be reached");
         }
@@ -97,6 +114,12 @@ impl Connector {
         match self.storage.identity().await {
             Looked::There(identity) if disputed(&identity).is_some() => {
                 let why = known.line(&disputed(&identity).unwrap_or_default());
+                Look::seen(from, IdentitySeen::Damaged { why })
+            }
+            Looked::There(identity)
+                if identity.not_after.is_none_or(|end| end.0 > now.0) && identity.dead.is_some() =>
+            {
+                let why = known.line(&identity.dead.unwrap_or_default());
                 Look::seen(from, IdentitySeen::Damaged { why })
             }
             Looked::There(identity) => Look::seen(

@@ -8,7 +8,7 @@ use recover_engine::Millis;
 use recover_steps::examined::{Handshake, Health, Look, Reach, Reached};
 use tokio::net::TcpStream;
 
-use crate::authority::{Failure, Http};
+use crate::authority::{Failure, Http, Spire};
 
 /// The same limit as for connecting in earnest.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -49,6 +49,28 @@ pub(super) async fn reach(http: &Http, now: Millis) -> Reach {
             Reach { dns, tcp: Look::seen(tcp, Reached::No(line(&why))), tls, health }
         }
     }
+}
+
+/// The same for a socket of this host: it has no name to resolve and nobody between.
+pub(super) async fn reach_socket(spire: &Spire) -> Reach {
+    let line = |why: &str| spire.known().line(why);
+    let place = spire.place();
+    let dns = Look::not_read(&place, "not tried: it is a socket of this host");
+    let here = || Look::seen(&place, Handshake::Plain);
+    let reached = || Look::seen(&place, Reached::Yes(place.clone()));
+    let (tcp, tls, health) = match spire.health().await {
+        Ok(()) => (reached(), here(), Look::seen(&place, Health::Well(None))),
+        Err(Failure::NotSent(why)) => {
+            let none = "not tried: there is no connection";
+            let tcp = Look::seen(&place, Reached::No(line(&why)));
+            (tcp, Look::not_read(&place, none), Look::not_read(&place, none))
+        }
+        Err(failure @ Failure::Lost(_)) => {
+            (reached(), here(), Look::seen(&place, Health::Silent(line(&failure.text()))))
+        }
+        Err(failure) => (reached(), here(), Look::seen(&place, Health::Unwell(line(&failure.text())))),
+    };
+    Reach { dns, tcp, tls, health }
 }
 
 async fn within<T>(doing: impl Future<Output = Result<T, String>>) -> Result<T, String> {

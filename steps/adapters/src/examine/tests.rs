@@ -130,7 +130,8 @@ async fn a_control_plane_that_is_ill_is_told_from_one_that_is_silent() {
         let reply = Arc::new(reply);
         let server = Server::new(move |_| reply.lock().unwrap().take().unwrap_or(Reply::Reset)).await;
         let connector = connector(home.path(), &server.base);
-        let health = reach::reach(&connector.authority, Millis(0)).await.health;
+        let Authority::Http(http) = &connector.authority else { panic!("it is configured so") };
+        let health = reach::reach(http, Millis(0)).await.health;
         let found = serde_json::to_value(health.value().unwrap()).unwrap();
         assert!(found.get(well).is_some(), "{found}");
     }

@@ -121,7 +121,8 @@ mod tests {
         let holder = Holder { machine: "m".into(), host: "h".into(), state_dir: state_dir.into() };
         let at = |name: &str| dir.join(name);
         let (pidfile, log, token_file) = (at("pid"), at("log"), at("token"));
-        let process = ProcessConfig { command: Vec::new(), pidfile, log, token_file, cwd: None };
+        let process =
+            ProcessConfig { command: Vec::new(), pidfile, log, token_file, token_arguments: Vec::new(), cwd: None };
         Mark::new(holder, &WorkloadConfig::Process(process), &StorageConfig::Directory(config))
     }
 

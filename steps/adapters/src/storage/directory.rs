@@ -122,6 +122,9 @@ impl Directory {
             Looked::There(identity) if identity.serial != epoch => {
                 Err(format!("it holds identity {}, not {epoch}", identity.serial))
             }
+            Looked::There(identity) if identity.dead.is_some() => {
+                Err(format!("it holds identity {}", identity.shown()))
+            }
             Looked::There(identity)
                 if self.recorded.as_ref().is_some_and(|recorded| {
                     recorded.serial == epoch && recorded.fingerprint != identity.fingerprint()

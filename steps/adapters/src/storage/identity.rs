@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::svid;
 use crate::{files, time};
 
 pub(super) const LONGEST: usize = 256 * 1024;
@@ -21,6 +22,8 @@ pub(crate) struct Identity {
     pub(crate) own_fingerprint: Option<String>,
     /// When its time is over, if the file says so.
     pub(crate) not_after: Option<Millis>,
+    /// Why nothing can ever be done with it again, where that can be told.
+    pub(crate) dead: Option<String>,
     certificate: Option<Digest>,
 }
 
@@ -48,6 +51,16 @@ struct Public {
 }
 
 impl Identity {
+    /// What it is called where it is in the way, with what makes it useless.
+    pub(crate) fn shown(&self) -> String {
+        self.dead.as_ref().map_or_else(|| self.serial.clone(), |why| format!("{} ({why})", self.serial))
+    }
+
+    /// That of an agent of SPIRE. Its certificate is renewed again and again; the agent's id stays.
+    pub(super) const fn of_agent(serial: String, not_after: Millis, dead: Option<String>) -> Self {
+        Self { serial, own_fingerprint: None, not_after: Some(not_after), dead, certificate: None }
+    }
+
     /// A fingerprint of the public part: the file's own, or a digest of the certificate, or of the serial.
     pub(crate) fn fingerprint(&self) -> String {
         match (&self.own_fingerprint, self.certificate) {
@@ -80,7 +93,7 @@ pub(super) fn look_in(folder: &std::os::fd::OwnedFd, name: &str) -> Looked {
         Err(e) => return Looked::Unreadable(format!("{name}: {e}")),
     }
     match files::read_capped(&file, LONGEST).map(Zeroizing::new) {
-        Ok(bytes) => read_as(name, &bytes),
+        Ok(bytes) => svid::read(&bytes, || svid::keys_beside(folder)).unwrap_or_else(|| read_as(name, &bytes)),
         Err(e) => Looked::Unreadable(format!("{name}: {e}")),
     }
 }
@@ -102,7 +115,7 @@ fn parse(bytes: &[u8]) -> Result<Identity, &'static str> {
     }
     let certificate = public.certificate.map(|c| Digest::of(c.as_bytes()));
     let not_after = public.not_after.as_str().and_then(time::parse);
-    Ok(Identity { serial: public.serial, own_fingerprint: public.fingerprint, not_after, certificate })
+    Ok(Identity { serial: public.serial, own_fingerprint: public.fingerprint, not_after, dead: None, certificate })
 }
 
 #[cfg(test)]

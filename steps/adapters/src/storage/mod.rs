@@ -5,6 +5,7 @@ mod durability;
 mod identity;
 mod moves;
 mod seen;
+mod svid;
 mod unit;
 mod volume;
 

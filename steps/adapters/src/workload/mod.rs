@@ -172,6 +172,14 @@ impl Workload {
         }
     }
 
+    /// The same where the token is within its sight.
+    pub(crate) async fn start_with_token(&self, lock: &Lock) -> Result<Instance, Trouble> {
+        match self {
+            Self::Process(process) => process.start_with_token(lock),
+            Self::Systemd(_) | Self::Docker(_) => self.start(lock).await,
+        }
+    }
+
     /// Ends that life, if it is the one that runs, and begins the next, unless another one has begun.
     pub(crate) async fn restart(&self, lock: &Lock, from: &Instance) -> Result<Instance, Trouble> {
         match self {

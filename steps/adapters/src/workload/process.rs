@@ -139,6 +139,20 @@ impl Process {
 
     /// Starts the workload unless it runs. An error means that it was surely not started.
     pub(crate) fn start(&self, lock: &Lock) -> Result<Instance, Trouble> {
+        self.start_as(lock, &self.config.command)
+    }
+
+    /// The same, as one that is told where its token is.
+    pub(crate) fn start_with_token(&self, lock: &Lock) -> Result<Instance, Trouble> {
+        self.start_as(lock, &self.told())
+    }
+
+    /// The command of a life that is told where its token is.
+    fn told(&self) -> Vec<String> {
+        self.config.command.iter().chain(&self.config.token_arguments).cloned().collect()
+    }
+
+    fn start_as(&self, lock: &Lock, command: &[String]) -> Result<Instance, Trouble> {
         if let Some(instance) = self.running()? {
             return Ok(instance);
         }
@@ -148,7 +162,7 @@ impl Process {
         let boot = table::boot_id().map_err(|e| self.failed("the boot id cannot be read", &e))?;
         let log = self.open_log().map_err(|e| self.failed("its log cannot be opened", &e))?;
         let cwd = self.config.cwd.as_deref().unwrap_or(Path::new("/"));
-        let child = match launch(&self.config.command, cwd, &self.config.pidfile, log, &boot) {
+        let child = match launch(command, cwd, &self.config.pidfile, log, &boot) {
             Ok(child) => child,
             Err(e) => {
                 // The child may have written the pid file and then failed to become the program. It names a dead process.
@@ -206,7 +220,9 @@ impl Process {
     fn strangers(&self) -> Result<Vec<i32>, Trouble> {
         let own = i32::try_from(std::process::id()).unwrap_or_default();
         let all = table::entries().map_err(|e| self.failed("the process table cannot be read", &e))?;
-        let runs = |e: &&table::Entry| e.runs && e.pid != own && table::runs_command(e.pid, &self.config.command);
+        let told = self.told();
+        let is_it = |pid| [&self.config.command, &told].into_iter().any(|command| table::runs_command(pid, command));
+        let runs = |e: &&table::Entry| e.runs && e.pid != own && is_it(e.pid);
         Ok(all.iter().filter(runs).map(|e| e.pid).collect())
     }
 

@@ -66,6 +66,7 @@ fn config(dir: &Path, command: &[&str]) -> ProcessConfig {
         pidfile: dir.join("run/pid"),
         log: dir.join("log"),
         token_file: dir.join("token"),
+        token_arguments: Vec::new(),
         cwd: None,
     }
 }

@@ -187,6 +187,7 @@ mod tests {
             ("got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc in it", "eyJzdWIi"),
             ("-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----\nrest", "MHcC"),
             ("-----BEGIN PRIVATE KEY-----\nMHcC cut", "MHcC"),
+            ("spiffe://t/spire/agent/join_token/8071ea56-ad.x is there", "8071ea56"),
             ("saw Zx81kkQw77PmA0sjd73hdkQpL1mzXy20 there", "Zx81kkQw77"),
             ("used rst_9f86d081884c7d659a2feaa0c55ad015a3bf now", "rst_9f86"),
         ] {

@@ -33,7 +33,7 @@ use crate::known::Known;
 #[derive(Debug)]
 pub(crate) enum Authority {
     /// A control plane over HTTP.
-    Http(Http),
+    Http(Box<Http>),
     /// A SPIRE server.
     Spire(Spire),
 }
@@ -41,7 +41,7 @@ pub(crate) enum Authority {
 impl Authority {
     pub(crate) fn new(config: AuthorityConfig) -> Result<Self, String> {
         Ok(match config {
-            AuthorityConfig::Http(config) => Self::Http(Http::new(config)?),
+            AuthorityConfig::Http(config) => Self::Http(Box::new(Http::new(config)?)),
             AuthorityConfig::SpireJoinToken(config) => Self::Spire(Spire::new(config)?),
         })
     }

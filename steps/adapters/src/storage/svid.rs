@@ -63,9 +63,9 @@ fn leaf_of(text: &str) -> Result<Vec<u8>, &'static str> {
 fn identity(der: &[u8], keys: impl FnOnce() -> Option<Zeroizing<Vec<u8>>>) -> Result<Identity, &'static str> {
     let (_, leaf) = X509Certificate::from_der(der).map_err(|_| "its certificate cannot be read")?;
     let names = leaf.subject_alternative_name().ok().flatten().map(|names| names.value.general_names.clone());
-    let id = names.into_iter().flatten().find_map(|name| match name {
-        GeneralName::URI(uri) if uri.starts_with("spiffe://") => Some(uri),
-        _ => None,
+    let id = names.into_iter().flatten().find_map(|name| {
+        let GeneralName::URI(uri) = name else { return None };
+        uri.starts_with("spiffe://").then_some(uri)
     });
     let id = id.ok_or("its certificate has no SPIFFE id")?;
     let end = Millis(leaf.validity().not_after.timestamp().saturating_mul(1_000));

@@ -115,17 +115,15 @@ impl Channel {
 
     fn no_connection(&self, why: &io::Error) -> String {
         let (socket, program) = (self.socket.display(), self.program);
-        match why.kind() {
-            io::ErrorKind::NotFound => {
-                format!("there is no socket {socket}: start {program}, or configure its own `socket_path`")
-            }
-            io::ErrorKind::PermissionDenied => {
-                format!("{socket} may not be used by this user: run as a member of the socket's group, or as root")
-            }
-            io::ErrorKind::ConnectionRefused => {
-                format!("nobody listens at {socket}: it is no socket, or {program} has ended; start it")
-            }
-            _ => format!("{socket}: {why}"),
+        let kind = why.kind();
+        if kind == io::ErrorKind::NotFound {
+            format!("there is no socket {socket}: start {program}, or configure its own `socket_path`")
+        } else if kind == io::ErrorKind::PermissionDenied {
+            format!("{socket} may not be used by this user: run as a member of the socket's group, or as root")
+        } else if kind == io::ErrorKind::ConnectionRefused {
+            format!("nobody listens at {socket}: it is no socket, or {program} has ended; start it")
+        } else {
+            format!("{socket}: {why}")
         }
     }
 }

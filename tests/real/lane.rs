@@ -9,7 +9,7 @@ use crate::random::Random;
 
 pub const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1", "--yes"];
 
-const NOT_APPLICABLE: i32 = 8;
+pub const NOT_APPLICABLE: i32 = 8;
 
 /// What came of a lane.
 pub enum Ran {
@@ -24,14 +24,14 @@ pub enum Ran {
 /// What a lane did.
 #[derive(Default)]
 pub struct Figures {
-    losses: u32,
-    kills: u32,
-    resumed: u32,
-    pairings: u64,
-    repairs: u32,
-    duplicates: u32,
+    pub losses: u32,
+    pub kills: u32,
+    pub resumed: u32,
+    pub pairings: u64,
+    pub repairs: u32,
+    pub duplicates: u32,
     /// The longest recovery that was not killed, without the time that the runbook asks to watch.
-    overhead: Duration,
+    pub overhead: Duration,
 }
 
 impl fmt::Display for Figures {

@@ -21,6 +21,10 @@ mod lane;
 mod random;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
+#[path = "../harness/spire/mod.rs"]
+mod spire;
+#[path = "spire.rs"]
+mod spire_lane;
 mod systemd_system;
 mod systemd_user;
 mod unit;
@@ -32,10 +36,17 @@ use lane::{Figures, Ran};
 /// A lane: its name and what runs it.
 type Lane = (&'static str, fn(kills: u32) -> Ran);
 
-const LANES: &[Lane] =
-    &[("systemd-user", systemd_user::run), ("systemd-system", systemd_system::run), ("docker", docker::run)];
+const LANES: &[Lane] = &[
+    ("systemd-user", systemd_user::run),
+    ("systemd-system", systemd_system::run),
+    ("docker", docker::run),
+    ("spire", spire_lane::run),
+];
 
 fn main() -> ExitCode {
+    if let Some(ended) = spire::stand_in() {
+        return ended;
+    }
     // What test runners ask of every test binary.
     if std::env::args().any(|word| word == "--list") {
         println!("real: test");

@@ -127,9 +127,9 @@ that half is not run, and says so.",
 Starts each system, loses the connector's identity as it is lost in life, kills the recovery with SIGKILL at 20 drawn moments for an
 original that is kept and for one that is gone, resumes, and asks the system itself and the control plane's ledger what happened.
 Systems: systemd-user (a user's manager of systemd, with a bus of its own), systemd-system (systemd as PID 1, in a container that has the
-host's /usr), docker (a Docker Engine of its own; docker.io and busybox-static are installed where root may). --lane NAME runs one;
-all run beside each other. --full makes ten times as many kills. A system that cannot be had
-here is said not to have been run.",
+host's /usr), docker (a Docker Engine of its own; docker.io and busybox-static are installed where root may), spire (the SPIRE server and
+agent that are on PATH; where none are, a fake with the same interface, which is said). --lane NAME runs one; all run beside each other. --full
+makes ten times as many kills. A system that cannot be had here is said not to have been run.",
         targets: &["real"],
         night: false,
         parts: Some("RECOVER_REAL"),

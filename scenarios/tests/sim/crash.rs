@@ -48,6 +48,8 @@ fn check(sim: &Sim, ending: &Ending, context: &str) {
         assert!(!kept || (authority.mints == 0 && site.target.id == 2), "{}", told());
         assert_eq!(site.target.serial.as_ref(), Some(&authority.serial), "{}", told());
         assert!(site.running.is_some() && site.tmpfs.is_empty(), "{}", told());
+        // Whoever moves one and evicts the other does both.
+        assert_eq!(authority.agents.len() == 1, authority.pairs == 0 || authority.entry.is_none(), "{}", told());
     } else {
         // Three tokens were lost to crashes and faults: a person decides, and everything is as it was found.
         assert_eq!((ending.verdict, authority.pairs), (Verdict::GivenUp, 0), "{}", told());
@@ -114,10 +116,13 @@ fn schedules(plan: &Rc<Plan>, original: bool, name: &str, hits: &[Hit], crash: C
 }
 
 fn all(original: bool, crash: Crash, two: bool) {
-    let plan = Plan::identity_loss(Reprovision::Allow);
+    all_of(&Plan::identity_loss(Reprovision::Allow), original, crash, two);
+}
+
+fn all_of(plan: &Rc<Plan>, original: bool, crash: Crash, two: bool) {
     let mut sum = Counts::default();
     for (name, hits) in variants() {
-        let counts = schedules(&plan, original, name, &hits, crash, two);
+        let counts = schedules(plan, original, name, &hits, crash, two);
         assert!(counts.once > 40 && counts.distinct > 20, "{name}: hardly anything was killed");
         sum.once += counts.once;
         sum.twice += counts.twice;
@@ -150,6 +155,28 @@ fn killed_twice_at_every_boundary_with_the_original_kept() {
 #[test]
 fn killed_twice_at_every_boundary_with_the_original_gone() {
     all(false, Crash::Kill, true);
+}
+
+/// Where a pairing makes a new agent: what belonged to the old one hangs below the stable name in the end, and the old one is gone. The
+/// world itself says so where one is evicted too early, or with something below it.
+#[test]
+fn killed_twice_at_every_boundary_where_a_new_agent_follows_the_old_one() {
+    let plan = Plan::with_succession();
+    all_of(&plan, true, Crash::Kill, false);
+    all_of(&plan, false, Crash::Kill, true);
+    for (name, hits) in variants() {
+        let faults = ["reparent", "evict"].map(|step| hit(step, Fault::DropReply));
+        let mut sim = Sim::new(&plan, false, &[&hits[..], &faults].concat());
+        let ending = sim.finish();
+        check(&sim, &ending, name);
+        let authority = &sim.state.authority;
+        assert_eq!(ending.verdict, Verdict::Recovered, "{name}");
+        assert_eq!(
+            (authority.agents.iter().collect::<Vec<_>>(), &authority.entry),
+            (vec![&authority.serial], &None),
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -15,8 +15,16 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn identity_loss(reprovision: Reprovision) -> Rc<Self> {
+        Self::begun_with(Params { reprovision, ..Params::default() })
+    }
+
+    /// At an authority where a new pairing makes a new agent.
+    pub(crate) fn with_succession() -> Rc<Self> {
+        Self::begun_with(Params { reprovision: Reprovision::Allow, succession: true, ..Params::default() })
+    }
+
+    fn begun_with(params: Params) -> Rc<Self> {
         let registered = recover_scenarios::find("identity-loss").expect("registered");
-        let params = Params { reprovision, ..Params::default() };
         let charter = registered.charter(|begun| Begun {
             target: "edge-1".into(),
             subject: "https://cp.example edge-1".into(),

@@ -172,3 +172,40 @@ fn a_windows_host_is_refused_with_what_to_do_by_hand() {
     .collect();
     assert!(places.is_sorted(), "in the runbook's order: {}", error.wrong);
 }
+
+/// A connector that is an agent of SPIRE.
+fn spire() -> serde_json::Value {
+    let mut raw = sample();
+    raw["workload"]["process"]["token_arguments"] = serde_json::json!(["-joinTokenFile", "/r/t"]);
+    raw["authority"] = serde_json::json!({ "spire-join-token": { "socket": "/s/api.sock", "trust_domain": "example.test",
+        "alias": "spiffe://example.test/connector/edge-1", "agent_socket": "/a/api.sock" } });
+    raw
+}
+
+#[test]
+fn an_agent_of_spire_is_named_by_its_alias() {
+    let config: ConnectorConfig = serde_json::from_value(spire()).unwrap();
+    config.check().unwrap();
+    assert_eq!(config.subject(), "spiffe://example.test/connector/edge-1");
+    for (at, value, key) in [
+        ("/authority/spire-join-token/socket", "api.sock", "authority.spire-join-token.socket"),
+        ("/authority/spire-join-token/agent_socket", "/a/../api.sock", "authority.spire-join-token.agent_socket"),
+        ("/authority/spire-join-token/trust_domain", "Example.test", "authority.spire-join-token.trust_domain"),
+        ("/authority/spire-join-token/alias", "spiffe://other.test/edge-1", "authority.spire-join-token.alias"),
+        ("/authority/spire-join-token/alias", "spiffe://example.test", "authority.spire-join-token.alias"),
+        ("/authority/spire-join-token/alias", "spiffe://example.testing/x", "authority.spire-join-token.alias"),
+        ("/authority/spire-join-token/alias", "spiffe://example.test/a//b", "authority.spire-join-token.alias"),
+        ("/authority/spire-join-token/alias", "spiffe://example.test/spire/server", "authority.spire-join-token.alias"),
+        ("/timing/token_ttl", "11m", "timing.token_ttl"),
+    ] {
+        let mut raw = spire();
+        raw["timing"]["token_ttl"] = "10m".into();
+        *raw.pointer_mut(at).unwrap() = value.into();
+        let config: ConnectorConfig = serde_json::from_value(raw).unwrap();
+        assert_eq!(config.check().map_err(|e| e.key), Err(key), "{value}");
+    }
+    let mut raw = spire();
+    raw["workload"]["process"].as_object_mut().unwrap().remove("token_arguments");
+    let refused = serde_json::from_value::<ConnectorConfig>(raw).unwrap().check().unwrap_err();
+    assert!(refused.wrong.contains("joinTokenFile"), "{refused}");
+}

@@ -226,4 +226,57 @@ mod tests {
         assert!(matches!(with("14"), Some(Failure::Unavailable(_))));
         assert!(matches!(refused(&HeaderMap::new()), Some(Failure::Lost(_))));
     }
+
+    /// What asking says where this is done with each connection.
+    async fn asked<F: Future<Output = ()> + Send + 'static>(serve: fn(UnixStream) -> F) -> Failure {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = tokio::net::UnixListener::bind(dir.path().join("s")).unwrap();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        let channel = Channel::new(&dir.path().join("s"), "spire-server");
+        let failure = channel.call::<_, JoinToken>("/m", &JoinToken::default()).await.unwrap_err();
+        task.abort();
+        failure
+    }
+
+    async fn speaks_http_1(mut stream: UnixStream) {
+        let _sent = tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    }
+
+    async fn hangs(stream: UnixStream) {
+        tokio::time::sleep(CALL_WITHIN * 3).await;
+        drop(stream);
+    }
+
+    async fn hangs_up(stream: UnixStream) {
+        drop(stream);
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_socket_is_said_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        drop(std::os::unix::net::UnixListener::bind(dir.path().join("left")).unwrap());
+        for (name, wanted) in [("none", "start spire-server"), ("file", "nobody listens"), ("left", "nobody listens")] {
+            let channel = Channel::new(&dir.path().join(name), "spire-server");
+            let failure = channel.call::<_, JoinToken>("/m", &JoinToken::default()).await.unwrap_err();
+            assert!(matches!(&failure, Failure::NotSent(why) if why.contains(wanted)), "{name}: {failure:?}");
+        }
+        for failure in [asked(speaks_http_1).await, asked(hangs_up).await] {
+            assert!(failure.text().contains("does not speak SPIRE's API"), "{failure:?}");
+        }
+        let began = std::time::Instant::now();
+        let failure = asked(hangs).await;
+        assert!(matches!(&failure, Failure::Lost(why) if why.contains("is spire-server stuck?")), "{failure:?}");
+        assert!(began.elapsed() < CALL_WITHIN * 2);
+    }
+
+    #[test]
+    fn one_who_may_not_use_the_socket_is_told_so() {
+        let said = Channel::new(Path::new("/s"), "spire-server").no_connection(&io::ErrorKind::PermissionDenied.into());
+        assert!(said.contains("the socket's group"), "{said}");
+    }
 }

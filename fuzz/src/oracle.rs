@@ -97,6 +97,11 @@ impl Oracle {
                 Ok(())
             }
             "revoke-stale" | "reattach" | "set-aside" => self.stopped(step, &["start", "restart", "pair"]),
+            "reparent" => must(self.seen("pair:paired") > 0, || "moved to an agent that was not paired"),
+            "evict" => {
+                let validated = self.after("validate:validated", &["restart", "start", "stop", "pair"]);
+                must(validated, || "evicted before the new one was validated")
+            }
             "validate" => must(self.seen("restart") > 0, || "validated without a restart"),
             _ => Ok(()),
         }

@@ -14,9 +14,9 @@ use crate::spire::{ALIAS, Site, WORK};
 const ASKED_EACH: u32 = 5;
 
 pub fn run(kills: u32) -> Ran {
-    let (site, not_real) = match Site::real() {
+    let (site, not_real) = match Site::real(3_600) {
         Ok(site) => (site, None),
-        Err(why) => (Site::fake(), Some(why)),
+        Err(why) => (Site::fake(3_600), Some(why)),
     };
     if let Some(why) = &not_real {
         println!("real: spire: THE REAL PART IS NOT RUN: {why}; this is the fake");

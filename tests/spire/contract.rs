@@ -5,22 +5,28 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use recover_adapters::{Connector, SecretsDir};
 use recover_engine::{Act, Doing, Effect, FenceRaised, Key, Millis, Performed, Probed, RunId, World};
 use recover_steps::{
-    AwaitOnline, Awaited, Evict, Evicted, Minted, Observe, Observed, Pair, Paired, ProveStopped, Proven, Reparent,
-    Reparented, Restart, Restarted, RevokeOrphan, RevokeStale, Revoked, Start, Started, Stop, Stopped, Token, Validate,
-    Validated, Withdraw,
+    AwaitOnline, Awaited, Durability, Evict, Evicted, Minted, Observe, Observed, Pair, Paired, ProveDurable,
+    ProveStopped, Proven, PutBack, Reparent, Reparented, Restart, Restarted, RevokeOrphan, RevokeStale, Revoked,
+    SetAside, Start, Started, Stop, Stopped, Storage, Token, Validate, Validated, Withdraw,
 };
 
 use crate::spire::{ALIAS, Site, WORK};
 
 const TTL_S: u32 = 9;
-/// The names of the parts, and what each does.
-pub const PARTS: &[(&str, fn(&Site))] = &[
-    ("an agent is seen from never paired to lost", seen),
-    ("one loss is recovered step by step, and what belonged to the old agent is the new one's", recovered),
-    ("a token works once, and not after its time", once),
-    ("a token is waited out, and none of it is left", waited_out),
-    ("a lost answer loses nothing", lost_answer),
-    ("a pairing that nobody answers ends without an agent", not_paired),
+/// A part of it: its name, what it does, and for how many seconds an agent's certificate is good meanwhile.
+pub type Part = (&'static str, fn(&Site), u32);
+
+const HOUR: u32 = 3_600;
+
+/// All of them.
+pub const PARTS: &[Part] = &[
+    ("an agent is seen from never paired to lost", seen, HOUR),
+    ("one loss is recovered step by step, and what belonged to the old agent is the new one's", recovered, HOUR),
+    ("a token works once, and not after its time", once, HOUR),
+    ("a token is waited out, and none of it is left", waited_out, HOUR),
+    ("a lost answer loses nothing", lost_answer, HOUR),
+    ("a pairing that nobody answers ends without an agent", not_paired, HOUR),
+    ("an agent whose certificate ran out is lost, and its directory goes aside", ran_out, 8),
 ];
 
 /// A connector at a site, as one run acts on it.
@@ -150,7 +156,7 @@ fn recovered(site: &Site) {
     assert_eq!(bench.happens(&RevokeStale {}), Revoked::Revoked { live: 0 });
     let token = bench.mint(0);
     assert!(!format!("{token:?}").contains(&bench.secrets()[0]));
-    assert_eq!(site.peer.agents(), [old.clone()], "nothing pairs by being minted");
+    assert_eq!(site.peer.agents(), std::slice::from_ref(&old), "nothing pairs by being minted");
     assert_eq!(bench.happens(&ProveStopped {}), Proven::Stopped);
     let Paired::Paired { serial, instance } = bench.happens(&Pair { token: token.clone(), within_ms: 15_000 });
     assert_eq!(serial, token.accessor);
@@ -275,4 +281,30 @@ fn not_paired(site: &Site) {
     assert!(matches!(absent, Probed::Absent(_)), "{absent:?}");
     assert!(begun.elapsed() >= Duration::from_secs(u64::from(TTL_S) - 1), "its time is waited out");
     assert!(!site.token_file().exists() && site.peer.agents().len() == agents);
+}
+
+fn ran_out(site: &Site) {
+    let mut bench = Bench::new(site);
+    site.enrol();
+    let Observed::Usable { serial, .. } = bench.happens(&Observe {}) else { panic!("it is good for a while") };
+    std::thread::sleep(Duration::from_secs(9));
+    let loss = bench.lost();
+    assert_eq!(loss.epoch, serial);
+    assert!(loss.foreign.as_ref().is_some_and(|foreign| foreign.contains("expired since")), "{loss:?}");
+    // With nothing but a certificate that is over it never serves again.
+    let instance = bench.start();
+    let awaited = bench.happens(&AwaitOnline { serial: serial.clone(), instance, observe_ms: 300, within_ms: 3_000 });
+    assert!(matches!(awaited, Awaited::NotOnline { .. }), "{awaited:?}");
+    bench.happens(&Stop {});
+    let durable = ProveDurable { storage: Storage::Target };
+    let occupied = bench.happens(&durable);
+    assert!(
+        matches!(&occupied, Durability::Occupied { serial: found, .. } if found.starts_with(&serial)),
+        "{occupied:?}"
+    );
+    let _ = bench.happens(&SetAside {});
+    assert!(matches!(bench.happens(&durable), Durability::Durable { .. }));
+    assert!(site.identity().1.is_empty(), "what was there is aside");
+    let _ = bench.happens(&PutBack {});
+    assert!(!site.identity().1.is_empty(), "and can come back");
 }

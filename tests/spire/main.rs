@@ -23,17 +23,19 @@ fn main() -> ExitCode {
     }
     // What test runners ask of every test binary.
     if std::env::args().any(|word| word == "--list") {
-        PARTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        PARTS.iter().for_each(|(name, ..)| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
     let only = std::env::var("RECOVER_PART").unwrap_or_default();
-    let parts: Vec<_> = PARTS.iter().filter(|(name, _)| name.contains(&only)).collect();
-    for (what, site) in [("fake", (|| Ok(Site::fake())) as fn() -> Result<Site, String>), ("real", Site::real)] {
+    let parts: Vec<_> = PARTS.iter().filter(|(name, ..)| name.contains(&only)).collect();
+    for (what, site) in
+        [("fake", (|ttl_s| Ok(Site::fake(ttl_s))) as fn(u32) -> Result<Site, String>), ("real", Site::real)]
+    {
         // They wait most of the time, and have nothing in common.
         let ran: Vec<Result<(), String>> = std::thread::scope(|scope| {
-            let run = |part: fn(&Site)| {
-                move || match site() {
+            let run = |part: fn(&Site), ttl_s: u32| {
+                move || match site(ttl_s) {
                     Ok(site) => {
                         part(&site);
                         Ok(())
@@ -41,10 +43,10 @@ fn main() -> ExitCode {
                     Err(why) => Err(why),
                 }
             };
-            let running: Vec<_> = parts.iter().map(|(_, part)| scope.spawn(run(*part))).collect();
+            let running: Vec<_> = parts.iter().map(|(_, part, ttl_s)| scope.spawn(run(*part, *ttl_s))).collect();
             running.into_iter().map(|part| part.join().unwrap_or_else(|_| Err(String::new()))).collect()
         });
-        for ((name, _), ran) in parts.iter().zip(ran) {
+        for ((name, ..), ran) in parts.iter().zip(ran) {
             match ran {
                 Ok(()) => {
                     println!("spire: {what}: {name}: ok");

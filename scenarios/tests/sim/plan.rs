@@ -19,6 +19,7 @@ impl Plan {
     }
 
     /// At an authority where a new pairing makes a new agent.
+    #[allow(dead_code, reason = "the never-list's stories draw their parameters")]
     pub(crate) fn with_succession() -> Rc<Self> {
         Self::begun_with(Params { reprovision: Reprovision::Allow, succession: true, ..Params::default() })
     }

@@ -82,7 +82,10 @@ fn kept(data: &Path) -> Option<String> {
     let of = |name: &str| -> Option<Value> { serde_json::from_slice(&std::fs::read(data.join(name)).ok()?).ok() };
     of("keys.json")?;
     // What stands in the certificate is the product's to read.
-    Some(of("agent-data.json")?["stand_in_id"].as_str()?.to_owned())
+    let data = of("agent-data.json")?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+    let good = data["stand_in_end"].as_u64()? > now;
+    good.then(|| data["stand_in_id"].as_str().map(str::to_owned))?
 }
 
 fn keep(data: &Path, agent: &Agent) {
@@ -90,10 +93,12 @@ fn keep(data: &Path, agent: &Agent) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI(id.as_str().try_into().unwrap())];
-    params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+    let end = Duration::from_secs(agent.expires_at.unsigned_abs());
+    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + end;
     let pem = params.self_signed(&key).unwrap().pem();
     write(data, "keys.json", &json!({ "keys": { "agent-svid-A": base64(&key.serialize_der()) } }));
-    let kept = json!({ "svid": [base64(pem.as_bytes())], "bundle": [], "reattestable": false, "stand_in_id": id });
+    let kept = json!({ "svid": [base64(pem.as_bytes())], "bundle": [], "reattestable": false, "stand_in_id": id,
+        "stand_in_end": agent.expires_at });
     write(data, "agent-data.json", &kept);
 }
 

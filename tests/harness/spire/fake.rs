@@ -27,9 +27,6 @@ pub(super) const ATTEST: &str = "/stand-in/Attest";
 pub(super) const RENEW: &str = "/stand-in/Renew";
 
 const PAGE_MOST: usize = 2;
-/// How long an agent's certificate is good for, in seconds.
-const AGENT_TTL_S: i64 = 3_600;
-
 type Refusal = (u16, String);
 
 /// What the server knows, and what was asked of it.
@@ -40,6 +37,8 @@ pub struct State {
     agents: BTreeMap<String, i64>,
     entries: Vec<Entry>,
     made: i64,
+    /// How long an agent's certificate is good for, in seconds.
+    agent_ttl_s: i64,
     /// How often each method was carried out.
     pub ledger: BTreeMap<&'static str, u32>,
     /// Of this method the next reply is lost, after it was carried out.
@@ -54,8 +53,9 @@ pub struct Fake {
 }
 
 impl Fake {
-    pub fn start(home: &Path) -> Self {
-        let (state, socket) = (Arc::new(Mutex::new(State::default())), home.join("server.sock"));
+    pub fn start(home: &Path, agent_ttl_s: u32) -> Self {
+        let state = State { agent_ttl_s: agent_ttl_s.into(), ..State::default() };
+        let (state, socket) = (Arc::new(Mutex::new(state)), home.join("server.sock"));
         let (ends, ended) = tokio::sync::oneshot::channel();
         let (served, at) = (Arc::clone(&state), socket.clone());
         let (ready, is_ready) = std::sync::mpsc::channel();
@@ -209,7 +209,7 @@ impl State {
         if end < now_ms() {
             return Err((3, "join token expired".into()));
         }
-        let (id, expires_at) = (id_of(&asked.token), now_ms() / 1_000 + AGENT_TTL_S);
+        let (id, expires_at) = (id_of(&asked.token), now_ms() / 1_000 + self.agent_ttl_s);
         self.agents.insert(id.clone(), expires_at);
         Ok(Agent { id: SpiffeId::parse(&id), expires_at, banned: false })
     }

@@ -47,7 +47,7 @@ fn port() -> u16 {
 
 impl Real {
     /// Why it cannot be had, if it cannot.
-    pub fn start(home: &Path) -> Result<Self, String> {
+    pub fn start(home: &Path, agent_ttl_s: u32) -> Result<Self, String> {
         let server = on_path("spire-server").ok_or("spire-server is not on PATH")?;
         on_path("spire-agent").ok_or("spire-agent is not on PATH")?;
         let (at, port) = (|name: &str| home.join(name).display().to_string(), port());
@@ -60,6 +60,7 @@ impl Real {
   trust_domain = "{DOMAIN}"
   data_dir = "{data}"
   log_level = "WARN"
+  agent_ttl = "{agent_ttl_s}s"
 }}
 plugins {{
   DataStore "sql" {{ plugin_data {{ database_type = "sqlite3" connection_string = "{data}/datastore.sqlite3" }} }}

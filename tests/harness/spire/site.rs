@@ -22,14 +22,14 @@ pub struct Site {
 }
 
 impl Site {
-    /// On the fake.
-    pub fn fake() -> Self {
-        Self::new(|home| Ok(Box::new(Fake::start(home)))).unwrap()
+    /// On the fake. An agent's certificate is good for so many seconds.
+    pub fn fake(agent_ttl_s: u32) -> Self {
+        Self::new(|home| Ok(Box::new(Fake::start(home, agent_ttl_s)))).unwrap()
     }
 
     /// On the real one, or why it cannot be had.
-    pub fn real() -> Result<Self, String> {
-        Self::new(|home| Ok(Box::new(Real::start(home)?)))
+    pub fn real(agent_ttl_s: u32) -> Result<Self, String> {
+        Self::new(|home| Ok(Box::new(Real::start(home, agent_ttl_s)?)))
     }
 
     fn new(peer: impl FnOnce(&Path) -> Result<Box<dyn Peer>, String>) -> Result<Self, String> {
@@ -80,7 +80,7 @@ impl Site {
         std::thread::sleep(Duration::from_millis(1_100));
         self.peer.entry(&id, WORK, ("unix", "uid:0"));
         self.attest(&token, "data");
-        assert_eq!(self.peer.agents(), [id.clone()], "it attested");
+        assert_eq!(self.peer.agents(), std::slice::from_ref(&id), "it attested");
         id
     }
 

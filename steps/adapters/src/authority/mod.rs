@@ -35,14 +35,14 @@ pub(crate) enum Authority {
     /// A control plane over HTTP.
     Http(Box<Http>),
     /// A SPIRE server.
-    Spire(Spire),
+    Spire(Box<Spire>),
 }
 
 impl Authority {
     pub(crate) fn new(config: AuthorityConfig) -> Result<Self, String> {
         Ok(match config {
             AuthorityConfig::Http(config) => Self::Http(Box::new(Http::new(config)?)),
-            AuthorityConfig::SpireJoinToken(config) => Self::Spire(Spire::new(config)?),
+            AuthorityConfig::SpireJoinToken(config) => Self::Spire(Box::new(Spire::new(config)?)),
         })
     }
 

@@ -133,6 +133,8 @@ impl<'a> Bench<'a> {
 fn seen(site: &Site) {
     let mut bench = Bench::new(site);
     assert!(matches!(bench.happens(&Observe {}), Observed::NeverPaired { .. }));
+    let first = bench.perform(&recover_steps::InspectEnrollment {}, 0);
+    assert!(matches!(&first, Performed::Refused(reason) if reason.text.contains("token generate")), "{first:?}");
     site.enrol();
     let Observed::Usable { status, online: false, serial, running: None, .. } = bench.happens(&Observe {}) else {
         panic!("the identity is there, and nothing runs")

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use recover_engine::{Act, Effect, Event, Evidence, FenceRaised, Performed, Probed, RunId, Seen, Told, World};
 use recover_steps::{
-    AwaitOnline, Capture, Detach, Evict, InspectEnrollment, InstallTrust, Mint, Observe, Pair, ProveDurable, ProveStopped,
-    PutBack, Reach, Reattach, Repair, Reparent, Restart, RevokeOrphan, RevokeStale, Search, SetAside, Start, Stop,
-    Validate, WatchLoop, Withdraw,
+    AwaitOnline, Capture, Detach, Evict, InspectEnrollment, InstallTrust, Mint, Observe, Pair, ProveDurable,
+    ProveStopped, PutBack, Reach, Reattach, Repair, Reparent, Restart, RevokeOrphan, RevokeStale, Search, SetAside,
+    Start, Stop, Validate, WatchLoop, Withdraw,
 };
 
 use crate::authority::{Authority, Spire};

@@ -1,12 +1,10 @@
 //! Why a connector never paired, as far as authority, clock, trust and log tell.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use recover_engine::{Act, Millis};
 use recover_steps::{Enrollment, Installed, Unpaired};
 
 use super::evidence::evidence;
-use crate::authority::{AuditEvent, Failure, Token, TokenState};
+use crate::authority::{AuditEvent, Authority, Failure, Http, Token, TokenState, now};
 use crate::connector::{Connector, Witnessed};
 use crate::storage::Looked;
 use crate::time;
@@ -22,12 +20,13 @@ const UNTRUSTED: [&str; 3] =
 
 impl Connector {
     pub(crate) async fn inspect_enrollment(&self) -> Result<Witnessed<Enrollment>, Trouble> {
-        let clock = self.authority.health_and_time().await.map_err(Failure::asking)?;
-        let told = self.authority.status().await.map_err(Failure::asking)?;
-        let tokens = self.authority.tokens().await.map_err(Failure::asking)?;
+        let http = self.control_plane()?;
+        let clock = http.health_and_time().await.map_err(Failure::asking)?;
+        let told = http.status().await.map_err(Failure::asking)?;
+        let tokens = http.tokens().await.map_err(Failure::asking)?;
         let now = now();
         let since = time::format(Millis(now.0.saturating_sub(AUDIT_MS)));
-        let audit = self.authority.audit(&since).await.map_err(Failure::asking)?;
+        let audit = http.audit(&since).await.map_err(Failure::asking)?;
         let log = self.workload.log_tail().await.unwrap_or_default();
         let on_disk = self.storage.identity().await;
         let running = self.workload.running().await?;
@@ -58,6 +57,17 @@ impl Connector {
         Ok(Witnessed { event, evidence: shown })
     }
 
+    /// The authority, where a first enrolment can be made there.
+    fn control_plane(&self) -> Result<&Http, Trouble> {
+        match &self.authority {
+            Authority::Http(http) => Ok(http),
+            Authority::Spire(_) => Err(Trouble::refused(
+                code::AUTHORITY,
+                "the first enrolment of an agent of SPIRE is made by hand: `spire-server token generate -spiffeID ALIAS`, and start it with that",
+            )),
+        }
+    }
+
     /// Why the connector does not trust the control plane, if it does not. With a bundle that is configured, the connection is
     /// tried with that bundle alone; else the connector's own log is believed.
     async fn untrusted(&self, log: &str) -> Result<Option<String>, Trouble> {
@@ -65,7 +75,7 @@ impl Connector {
         if let Some(why) = trust.wrong()? {
             return Ok(Some(why));
         }
-        match self.authority.health_trusting(trust.bundle()).await {
+        match self.control_plane()?.health_trusting(trust.bundle()).await {
             Ok(()) => Ok(None),
             Err(Failure::Untrusted(why)) => Ok(Some(why)),
             Err(failure) => Err(failure.asking()),
@@ -77,7 +87,7 @@ impl Connector {
             return Err(Trouble::refused(code::CERTIFICATE, "no CA bundle is configured for this target (`trust`)"));
         };
         // What would not help is not installed.
-        match self.authority.health_trusting(trust.source()).await {
+        match self.control_plane()?.health_trusting(trust.source()).await {
             Ok(()) => {}
             Err(Failure::Untrusted(why)) => {
                 return Err(Trouble::refused(
@@ -90,11 +100,6 @@ impl Connector {
         let _stopped = self.stopped().await?;
         Ok(Installed::Installed { kept: trust.install(&act.run.to_string())? })
     }
-}
-
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// What became of the tokens. One that works comes first, since presenting another beside it would leave it to somebody.

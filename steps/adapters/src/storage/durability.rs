@@ -107,7 +107,9 @@ impl Wanted<'_> {
             (Looked::Absent, Self::Identity(serial)) => Err(format!("identity {serial} is gone from it")),
             (Looked::There(found), Self::Identity(serial)) if found.serial == serial => Ok(durability),
             // To call it occupied would let the very identity that was lost be set aside.
-            (Looked::There(found), Self::Nothing { lost }) if found.dead.is_none() && Some(found.serial.as_str()) == lost => {
+            (Looked::There(found), Self::Nothing { lost })
+                if found.dead.is_none() && Some(found.serial.as_str()) == lost =>
+            {
                 Err(format!("identity {} is back; nothing is to be made in its place", found.serial))
             }
             (Looked::There(found), _) => Ok(Durability::Occupied { on: on.clone(), serial: found.shown() }),

@@ -182,6 +182,14 @@ pub(crate) struct RunArg {
     pub(crate) run: String,
 }
 
+/// What is replayed.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArg {
+    /// The run, or the file of a bundle
+    #[arg(value_name = "RUN|FILE")]
+    pub(crate) run: String,
+}
+
 /// A run and a reason.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReasonArgs {
@@ -275,7 +283,7 @@ pub(crate) enum Command {
         name: Option<String>,
     },
     /// Fold a run's records again and show it; needs neither configuration of the target nor network
-    Replay(RunArg),
+    Replay(ReplayArg),
     /// Check hashes, chains, transitions and guards: of a run, of the whole log, or of a bundle, which needs nothing but the file
     Verify {
         /// The run, or the file of a bundle

@@ -20,6 +20,7 @@ mod start;
 mod store;
 mod target;
 mod verbs;
+mod whole;
 mod world;
 
 pub(crate) use start::say;

@@ -1,7 +1,7 @@
 //! The ed25519 key that signs bundles: made on first use, kept in the state directory, or brought by a person.
 
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -13,6 +13,7 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use zeroize::Zeroizing;
 
 use crate::fault::{Code, Fault};
+use crate::whole;
 
 /// Its file in the state directory.
 const NAME: &str = "export-key.pem";
@@ -43,18 +44,10 @@ impl SigningKey {
         let failed = |why: &dyn std::fmt::Display| unusable(&path, why);
         let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).map_err(|e| failed(&e))?;
         let text = Zeroizing::new(pem("PRIVATE KEY", der.as_ref()));
-        // Whole or not at all, and where two begin at once the first one's stays.
-        let beside = state.join(format!("{NAME}.{}.part", std::process::id()));
-        let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
-        let written = written.and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::hard_link(&beside, &path)
-        });
-        let removed = std::fs::remove_file(&beside);
-        match written {
+        // Where two begin at once, the first one's stays.
+        match whole::write_new(&path, |file| file.write_all(text.as_bytes())) {
             Ok(()) => {
-                removed.and_then(|()| std::fs::File::open(state)?.sync_all()).map_err(|e| failed(&e))?;
+                std::fs::File::open(state).and_then(|dir| dir.sync_all()).map_err(|e| failed(&e))?;
                 Ok((Self::read(&path)?, true))
             }
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok((Self::read(&path)?, false)),

@@ -17,8 +17,13 @@ pub(crate) fn exit_of(ending: &Ending) -> Exit {
     }
 }
 
-/// The result line of a run that stopped, and its exit code.
-pub(crate) fn result(position: &Position, stop: &Stop, commits: u32, head: Option<Receipt>) -> (Value, Exit) {
+/// The result line of a run that stopped, and its exit code. How many commits it took is known where its journal is.
+pub(crate) fn result(
+    position: &Position,
+    stop: &Stop,
+    commits: impl Into<Option<u32>>,
+    head: Option<Receipt>,
+) -> (Value, Exit) {
     let begun = &position.charter.begun;
     let mut line = json!({
         "schema": "recover.result/v1",
@@ -27,10 +32,12 @@ pub(crate) fn result(position: &Position, stop: &Stop, commits: u32, head: Optio
         "target": begun.target,
         "state": position.state,
         "steps": position.steps,
-        "commits": commits,
         "elapsed_ms": position.at.0 - position.begun_at.0,
         "residue": [],
     });
+    if let Some(commits) = commits.into() {
+        line["commits"] = json!(commits);
+    }
     if let Some(receipt) = head {
         line["head"] = json!(format!("{}:{}", receipt.frame, receipt.head));
     }

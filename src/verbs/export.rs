@@ -1,6 +1,6 @@
 //! Export a run as a signed bundle, and show the key that signs.
 
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use recover_engine::Digest;
@@ -8,12 +8,12 @@ use serde_json::json;
 
 use crate::args::{ExportArgs, Global};
 use crate::bundle::{Bundle, PublicKey, SigningKey};
-use crate::clock;
 use crate::fault::{Code, Exit, Fault};
 use crate::place::Place;
 use crate::printer::Printer;
 use crate::records::Records;
 use crate::store::parse_run;
+use crate::{clock, whole};
 
 pub(super) fn export(global: &Global, words: &ExportArgs, printer: Printer) -> Result<Exit, Fault> {
     let state = Place::of(global)?.state;
@@ -28,7 +28,7 @@ pub(super) fn export(global: &Global, words: &ExportArgs, printer: Printer) -> R
     };
     let bytes = bundle.signed(&key)?;
     let out = words.out.clone().unwrap_or_else(|| PathBuf::from(format!("{run}.bundle.json")));
-    write(&out, &bytes).map_err(|e| {
+    whole::write_new(&out, |file| file.write_all(&bytes)).map_err(|e| {
         let fault = Fault::caused(Code::BundleNotWritten, &format!("{} cannot be written", out.display()), &e);
         if e.kind() == std::io::ErrorKind::AlreadyExists { fault.hint("name another file with --out") } else { fault }
     })?;
@@ -48,16 +48,6 @@ pub(super) fn export(global: &Global, words: &ExportArgs, printer: Printer) -> R
         format!("{} ({} records, signed by {}){open}", out.display(), bundle.entries.len(), public.id())
     });
     Ok(Exit::Done)
-}
-
-/// Whole or not at all, and never over another file.
-fn write(out: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut beside = out.as_os_str().to_owned();
-    beside.push(format!(".{}.part", std::process::id()));
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::hard_link(&beside, out));
-    written.and(std::fs::remove_file(&beside))
 }
 
 pub(super) fn key(global: &Global, printer: Printer) -> Result<Exit, Fault> {

@@ -1,33 +1,50 @@
 //! Replay and verify: the records of a run folded again, against the graph and guards that the run itself carries.
 
-use recover_engine::{Phase, RunId, Stop};
+use recover_engine::{Entry, Phase, RunId, Stop};
 use serde_json::json;
 
 use crate::args::Global;
+use crate::bundle::Bundle;
 use crate::fault::{Code, Exit, Fault};
 use crate::line;
 use crate::owner::result;
 use crate::place::Place;
 use crate::printer::Printer;
 use crate::records::Records;
-use crate::store::parse_run;
+use crate::store::{Folded, parse_run};
+use crate::verbs::export;
 
 pub(super) fn replay(global: &Global, run: &str, printer: Printer) -> Result<Exit, Fault> {
+    if export::names_a_file(run) {
+        let (bundle, _) = Bundle::read(run.as_ref())?;
+        return told(bundle.run, &bundle.entries, &bundle.folded, None, printer);
+    }
     let records = Records::open(&Place::of(global)?.state)?;
     let id = parse_run(run)?;
     let entries = records.entries(id)?;
     let replayed = crate::store::fold(&entries)?;
-    for entry in &entries {
-        printer.show(&line::event(entry), || line::sentence(entry));
-    }
-    let position = &replayed.position;
     for wrong in records.wrong_files(&entries) {
         printer.talk(&format!("{wrong}; the replay needs no file"));
     }
+    told(id, &entries, &replayed, Some(records.commits(id)?), printer)
+}
+
+/// Shows a run that was folded: what happened, how it ended, and what holds.
+fn told(
+    id: RunId,
+    entries: &[Entry],
+    replayed: &Folded,
+    commits: Option<u32>,
+    printer: Printer,
+) -> Result<Exit, Fault> {
+    for entry in entries {
+        printer.show(&line::event(entry), || line::sentence(entry));
+    }
+    let position = &replayed.position;
     if let Phase::Closed(ending) = &position.phase {
         let stop = Stop::Closed((**ending).clone());
-        let (mut value, _) = result::result(position, &stop, records.commits(id)?, None);
-        result::explain(&mut value, &entries);
+        let (mut value, _) = result::result(position, &stop, commits, None);
+        result::explain(&mut value, entries);
         printer.show(&value, || result::text(&value));
     }
     let value = json!({

@@ -44,6 +44,14 @@ fn a_bundle_is_verified_with_nothing_but_the_file_and_the_key() {
     assert_eq!((&line["head"], &line["key"]), (&json(&exported)["head"], &json(&exported)["key"]));
     assert_eq!(line["run"], run.as_str());
 
+    let replayed = anywhere(&["replay", file, "--output", "json"]);
+    assert_eq!(code(&replayed), 0, "{}", stderr(&replayed));
+    let lines = crate::lines(&replayed);
+    let ended = lines.iter().find(|line| line["schema"] == "recover.result/v1").unwrap();
+    assert_eq!((&ended["verdict"], &ended["commits"]), (&"recovered".into(), &Value::Null), "{ended}");
+    assert_eq!(lines.last().unwrap()["head"], json(&exported)["head"]);
+    assert_eq!(code(&sandbox.recover(&["verify", "--all"])), 0, "the key is in nobody's way");
+
     // The same by another program, in another language.
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify-bundle.py");
     let there = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());

@@ -4,8 +4,6 @@
 mod mask;
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
 
 use recover_adapters::Examination;
 use recover_engine::Digest;
@@ -23,6 +21,7 @@ use crate::printer::Printer;
 use crate::records::Records;
 use crate::target::Target;
 use crate::verbs::act;
+use crate::whole;
 use mask::Mask;
 
 /// Of so many runs on the target, the latest, the records are in it.
@@ -92,7 +91,7 @@ pub(super) fn support_bundle(global: &Global, words: &SupportBundleArgs, printer
         }
     }
     let manifest = manifest(&files, &name, clock::rfc3339(now), words.mask_hosts);
-    write(&out, &manifest, &files)
+    whole::write_new(&out, |file| fill(file, &manifest, &files))
         .map_err(|e| Fault::caused(Code::BundleNotWritten, &format!("{} cannot be written", out.display()), &e))?;
     let told = json!({ "schema": "recover.support-bundle/v1", "file": out, "manifest": manifest });
     printer.show(&told, || {
@@ -200,22 +199,7 @@ fn manifest(files: &[File], target: &str, made: String, masked: bool) -> Value {
     })
 }
 
-/// Whole or not at all: it is written beside its name, and gets it once everything is in it. What a kill leaves beside it carries
-/// that process's number, so that it is in nobody's way.
-fn write(out: &Path, manifest: &Value, files: &[File]) -> std::io::Result<()> {
-    let mut beside = out.as_os_str().to_owned();
-    beside.push(format!(".{}.part", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let written = fill(file, manifest, files).and_then(|()| {
-        // Unlike a rename, this overwrites nothing.
-        std::fs::hard_link(&beside, out)
-    });
-    let removed = std::fs::remove_file(&beside);
-    written.and(removed)
-}
-
-fn fill(file: std::fs::File, manifest: &Value, files: &[File]) -> std::io::Result<()> {
+fn fill(file: &mut std::fs::File, manifest: &Value, files: &[File]) -> std::io::Result<()> {
     let mut archive = tar::Builder::new(file);
     let mut add = |name: &str, text: &str| {
         let mut header = tar::Header::new_ustar();
@@ -226,7 +210,5 @@ fn fill(file: std::fs::File, manifest: &Value, files: &[File]) -> std::io::Resul
     };
     add(MANIFEST, &pretty(manifest))?;
     files.iter().try_for_each(|file| add(file.name, &file.text))?;
-    let mut file = archive.into_inner()?;
-    file.flush()?;
-    file.sync_all()
+    archive.into_inner()?.flush()
 }

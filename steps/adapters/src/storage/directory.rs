@@ -10,8 +10,9 @@ use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::identity::{self, Looked};
+use super::recorded::{Recorded, is_original};
 use crate::config::DirectoryConfig;
-use crate::facts::{Facts, IDENTITY_FINGERPRINT, IDENTITY_SERIAL, STORAGE_FILE, STORAGE_ON, STORAGE_PATH};
+use crate::facts::{Facts, STORAGE_FILE, STORAGE_ON, STORAGE_PATH};
 use crate::files;
 use crate::trouble::{Trouble, code};
 
@@ -23,17 +24,6 @@ const MOST_IN_A_PLACE: usize = 1_000;
 pub(crate) struct Directory {
     pub(super) config: DirectoryConfig,
     pub(super) recorded: Option<Recorded>,
-}
-
-/// What a baseline says of it.
-#[derive(Debug)]
-pub(super) struct Recorded {
-    pub(super) path: PathBuf,
-    serial: String,
-    fingerprint: String,
-    /// The directory itself, and what it was on.
-    pub(super) file: Option<String>,
-    pub(super) on: Option<String>,
 }
 
 impl Directory {
@@ -58,25 +48,17 @@ impl Directory {
         Ok(())
     }
 
-    /// What a person recorded of it. Facts that are not all there say nothing.
+    /// What a person recorded of it.
     pub(crate) fn recorded(&mut self, facts: &Facts) {
-        let fact = |name: &str| facts.get(name).cloned();
-        self.recorded = (|| {
-            Some(Recorded {
-                path: fact(STORAGE_PATH)?.into(),
-                serial: fact(IDENTITY_SERIAL)?,
-                fingerprint: fact(IDENTITY_FINGERPRINT)?,
-                file: fact(STORAGE_FILE),
-                on: fact(STORAGE_ON),
-            })
-        })();
+        self.recorded = Recorded::of(facts);
     }
 
     /// The configured places, and the recorded one where that is another than the workload's own.
-    fn searched(&self) -> impl Iterator<Item = &PathBuf> {
-        let recorded = self.recorded.iter().map(|recorded| &recorded.path);
-        let elsewhere = recorded.filter(|path| **path != self.config.path && !self.config.originals.contains(path));
-        self.config.originals.iter().chain(elsewhere)
+    fn searched(&self) -> impl Iterator<Item = &Path> {
+        let recorded = self.recorded.iter().map(|recorded| Path::new(&recorded.place));
+        let known = |path: &Path| self.config.originals.iter().any(|original| original == path);
+        let elsewhere = recorded.filter(move |path| *path != self.config.path && !known(path));
+        self.config.originals.iter().map(PathBuf::as_path).chain(elsewhere)
     }
 
     /// The identity at the workload's own place.
@@ -91,7 +73,7 @@ impl Directory {
             unreadable.get_or_insert(Searched::Unreadable { path: path.display().to_string(), why });
         };
         for place in self.searched() {
-            let mut candidates = vec![place.clone()];
+            let mut candidates = vec![place.to_owned()];
             match within(place) {
                 Ok(found) => candidates.extend(found),
                 Err(why) => note(place, why),
@@ -116,28 +98,13 @@ impl Directory {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e.to_string()),
         };
-        match identity::look_in(&folder, &self.config.identity) {
-            Looked::Absent => Ok(None),
-            Looked::Unreadable(why) => Err(why),
-            Looked::There(identity) if identity.serial != epoch => {
-                Err(format!("it holds identity {}, not {epoch}", identity.serial))
-            }
-            Looked::There(identity) if identity.dead.is_some() => {
-                Err(format!("it holds identity {}", identity.shown()))
-            }
-            Looked::There(identity)
-                if self.recorded.as_ref().is_some_and(|recorded| {
-                    recorded.serial == epoch && recorded.fingerprint != identity.fingerprint()
-                }) =>
-            {
-                Err(format!("it holds identity {epoch} with another fingerprint than the one that was recorded"))
-            }
-            Looked::There(_) => {
-                let stat = rustix::fs::fstat(&folder).map_err(|e| e.to_string())?;
-                let path = path.to_str().ok_or("its path is not text")?.to_owned();
-                Ok(Some(Original { path, file_id: file_id(&stat) }))
-            }
+        let looked = identity::look_in(&folder, &self.config.identity);
+        if !is_original(looked, epoch, self.recorded.as_ref())? {
+            return Ok(None);
         }
+        let stat = rustix::fs::fstat(&folder).map_err(|e| e.to_string())?;
+        let path = path.to_str().ok_or("its path is not text")?.to_owned();
+        Ok(Some(Original { path, file_id: file_id(&stat) }))
     }
 
     /// Whether the workload could write: makes, syncs and removes a file of a name that is the run's own.

@@ -4,6 +4,7 @@ mod directory;
 mod durability;
 mod identity;
 mod moves;
+mod recorded;
 mod seen;
 mod svid;
 mod unit;

@@ -57,7 +57,7 @@ impl Directory {
     fn sameness(&self, file: Option<&str>, on: &str) -> Sameness {
         let Some(recorded) = &self.recorded else { return Sameness::Untold };
         let moved = file.is_some() && recorded.on.as_deref().is_some_and(|recorded| recorded != on);
-        if recorded.path != self.config.path || moved {
+        if std::path::Path::new(&recorded.place) != self.config.path || moved {
             Sameness::Other
         } else if file.is_some() && recorded.file.as_deref() == file {
             Sameness::Same

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use super::directory::Directory;
 use super::identity::{self, LONGEST, Looked};
+use super::recorded::{Recorded, is_original};
 use crate::config::{DirectoryConfig, DockerConfig, VolumeConfig};
 use crate::docker::{Container, Daemon, Entry, Failure, HELPER_LABEL, Mounted, RUN_LABEL, helper};
-use crate::facts::{Facts, IDENTITY_FINGERPRINT, IDENTITY_SERIAL, STORAGE_FILE, STORAGE_ON, STORAGE_PATH};
+use crate::facts::{Facts, STORAGE_FILE, STORAGE_ON, STORAGE_PATH};
 use crate::trouble::{Trouble, code};
 use crate::workload::{Named, find};
 
@@ -25,16 +26,6 @@ pub(crate) struct Volume {
     container: String,
     daemon: Daemon,
     recorded: Option<Recorded>,
-}
-
-/// What a baseline says of it.
-#[derive(Debug)]
-struct Recorded {
-    /// As [`place_of`] says.
-    place: String,
-    serial: String,
-    fingerprint: String,
-    file: Option<String>,
 }
 
 /// A volume as a baseline and a run call it.
@@ -160,21 +151,9 @@ impl Volume {
     ) -> Result<Option<Original>, String> {
         let told = |failure: Failure| failure.text();
         let Some(volume) = self.daemon.volume(name).await.map_err(told)? else { return Ok(None) };
-        match self.identity_of_volume(like, name, run).await.map_err(told)? {
-            Looked::Absent => Ok(None),
-            Looked::Unreadable(why) => Err(why),
-            Looked::There(found) if found.serial != epoch => {
-                Err(format!("it holds identity {}, not {epoch}", found.serial))
-            }
-            Looked::There(found)
-                if self.recorded.as_ref().is_some_and(|recorded| {
-                    recorded.serial == epoch && recorded.fingerprint != found.fingerprint()
-                }) =>
-            {
-                Err(format!("it holds identity {epoch} with another fingerprint than the one that was recorded"))
-            }
-            Looked::There(_) => Ok(Some(Original { path: place_of(name), file_id: file_id(&volume) })),
-        }
+        let looked = self.identity_of_volume(like, name, run).await.map_err(told)?;
+        let original = is_original(looked, epoch, self.recorded.as_ref())?;
+        Ok(original.then(|| Original { path: place_of(name), file_id: file_id(&volume) }))
     }
 
     /// Looks into a volume through a container that is never started and has it read-only.
@@ -224,17 +203,9 @@ impl Volume {
         Ok(())
     }
 
-    /// What a person recorded of it. Facts that are not all there say nothing.
+    /// What a person recorded of it.
     pub(crate) fn recorded(&mut self, facts: &Facts) {
-        let fact = |name: &str| facts.get(name).cloned();
-        self.recorded = (|| {
-            Some(Recorded {
-                place: fact(STORAGE_PATH)?,
-                serial: fact(IDENTITY_SERIAL)?,
-                fingerprint: fact(IDENTITY_FINGERPRINT)?,
-                file: fact(STORAGE_FILE),
-            })
-        })();
+        self.recorded = Recorded::of(facts);
     }
 
     /// What there is instead of storage.

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::docker::fake::{Fake, Site};
+use crate::facts::{IDENTITY_FINGERPRINT, IDENTITY_SERIAL};
 
 const RUN: &str = "run_01hzy3k9m2p4q6r8s0t2v4w6x8";
 

@@ -182,6 +182,28 @@ pub(crate) struct RunArg {
     pub(crate) run: String,
 }
 
+/// Which report.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One page that needs no network and no script. The texts in it are redacted, as they are in the journal. No file is overwritten.
+
+    recover report run_01m83zgpyv8qxec6a1r5yg88nm --html --out case-4711.html
+    recover report case-4711.json --markdown")]
+pub(crate) struct ReportArgs {
+    /// The run, or the file of a bundle
+    #[arg(value_name = "RUN|FILE")]
+    pub(crate) run: String,
+    /// As one HTML page
+    #[arg(long, required_unless_present = "markdown", conflicts_with = "markdown")]
+    pub(crate) html: bool,
+    /// As Markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
+    /// The file to write; without it, standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
 /// What is replayed.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArg {
@@ -301,6 +323,8 @@ pub(crate) enum Command {
     },
     /// Write a run into one signed file that can be verified without this state directory
     Export(ExportArgs),
+    /// Write down a run for people: what was wrong, what was done, by whom, and what proves it
+    Report(ReportArgs),
     /// Show the public half of the key that signs what is exported from here; it is made on first use
     Key,
     /// How a target is when it is well: recorded by a person, compared when it is not

@@ -15,6 +15,7 @@ mod owner;
 mod place;
 mod printer;
 mod records;
+mod report;
 mod sandbox;
 mod start;
 mod store;

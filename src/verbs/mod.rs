@@ -9,6 +9,7 @@ mod manual;
 mod plan;
 mod procedure;
 mod replay;
+mod report;
 mod runs;
 mod support_bundle;
 
@@ -64,6 +65,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
             replay::verify(global, run.as_deref(), all, expect.as_deref(), printer)
         }
         Command::Export(words) => export::export(global, &words, printer),
+        Command::Report(words) => report::report(global, &words, printer),
         Command::Key => export::key(global, printer),
         Command::Baseline { command } => baseline::run(global, command, printer),
         Command::Journal { command } => journal::run(global, command, printer),

@@ -52,6 +52,19 @@ fn a_bundle_is_verified_with_nothing_but_the_file_and_the_key() {
     assert_eq!(lines.last().unwrap()["head"], json(&exported)["head"]);
     assert_eq!(code(&sandbox.recover(&["verify", "--all"])), 0, "the key is in nobody's way");
 
+    // The report of the file is that of the journal, and on paper too.
+    for form in ["--markdown", "--html"] {
+        let (there, here) = (sandbox.recover(&["report", &run, form]), anywhere(&["report", file, form]));
+        assert_eq!((code(&there), code(&here)), (0, 0), "{} {}", stderr(&there), stderr(&here));
+        assert!(there.stdout == here.stdout && String::from_utf8_lossy(&here.stdout).contains("paired once"));
+    }
+    let page = home.path().join("case.html");
+    let words = ["report", file, "--html", "--out", page.to_str().unwrap()];
+    assert_eq!(code(&anywhere(&words)), 0);
+    assert!(std::fs::read_to_string(&page).unwrap().ends_with("</html>\n"));
+    assert_error(&anywhere(&words), "RCV0040", 74);
+    assert_eq!(code(&anywhere(&["report", file])), 64, "one of the two forms is named");
+
     // The same by another program, in another language.
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify-bundle.py");
     let there = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());

@@ -76,6 +76,9 @@ fn a_frozen_journal_reads_word_for_word_for_ever() {
         ("verify-all", &["verify", "--all"]),
         ("journal-verify-json", &["journal", "verify", "--output", "json"]),
         ("graph", &["graph", "identity-loss"]),
+        ("report-markdown", &["report", RECOVERED, "--markdown"]),
+        ("report-denied", &["report", DENIED, "--markdown"]),
+        ("report-html", &["report", RECOVERED, "--html"]),
     ];
     let write = std::env::var_os("GOLDEN").is_some_and(|v| v == "write");
     for (name, words) in cases {

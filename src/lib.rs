@@ -3,6 +3,7 @@
 //! [`outside`] is how what comes from outside is read, without a process, a file or a network around it.
 
 mod actor;
+mod anchor;
 mod args;
 mod bundle;
 mod clock;

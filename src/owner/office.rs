@@ -13,6 +13,7 @@ use recover_scenarios::Registered;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
+use crate::anchor;
 use crate::clock;
 use crate::fault::{Code, Fault};
 use crate::keeping::Keeping;
@@ -339,6 +340,9 @@ impl Office {
                 let commits = self.store.commits(run.position().run).unwrap_or(host.commits.get());
                 let (mut line, exit) = result::result(run.position(), &stop, commits, host.head.get());
                 result::explain(&mut line, &self.store.entries(run.position().run).unwrap_or_default());
+                if matches!(stop, Stop::Closed(_)) {
+                    anchor::send(&line);
+                }
                 Tell::Result { line, exit: exit as u8 }
             }
             Err(DriveError::Journal(error)) => {

@@ -62,7 +62,7 @@ impl Report {
         let begun = &position.charter.begun;
         let ending = match &position.phase {
             Phase::Closed(ending) => Some(&**ending),
-            _ => None,
+            Phase::Ready | Phase::Open(_) | Phase::Waiting { .. } | Phase::Asked { .. } => None,
         };
         let verdict = ending.map_or("still open", |ending| ending.verdict.as_str());
         let mut blocks = vec![Block::Facts(facts(material, ending))];

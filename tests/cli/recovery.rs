@@ -41,6 +41,27 @@ fn a_lost_identity_is_replaced_and_paired_exactly_once() {
     assert_eq!(code(&sandbox.recover(&["verify", "--expect", &other])), 7);
 }
 
+/// The head goes where whoever edits the state directory later does not reach.
+#[test]
+fn the_head_of_a_run_that_ended_goes_to_syslog() {
+    let sandbox = Sandbox::up();
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("log");
+    let syslog = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    let output = sandbox.recovering(GO).env("RECOVER_SYSLOG", &socket).output().unwrap();
+    assert_eq!(code(&output), 8, "{}", stderr(&output));
+    let line = result(&output);
+    let mut message = [0; 512];
+    let length = syslog.recv(&mut message).unwrap();
+    let message = String::from_utf8_lossy(&message[..length]);
+    for word in ["run", "head", "verdict"] {
+        assert!(message.contains(line[word].as_str().unwrap()), "{message}: {line}");
+    }
+    // Nobody listens: that changes nothing.
+    let alone = sandbox.recovering(GO).env("RECOVER_SYSLOG", home.path().join("none")).output().unwrap();
+    assert_eq!(code(&alone), 8, "{}", stderr(&alone));
+}
+
 #[test]
 fn a_kept_original_is_reattached_and_nothing_is_minted() {
     let sandbox = Sandbox::up();

@@ -99,7 +99,9 @@ impl Layout {
             let mut entries = fs::read_dir(&layout.dir).map_err(Error::io(format!("list {named}")))?;
             // What a first `up` left that was killed before it had made its mark is no reason to refuse the second.
             let ours = [layout.lock(), layout.unfinished_mark()];
-            if entries.any(|entry| entry.is_ok_and(|entry| !ours.contains(&entry.path()))) {
+            let strange = entries.any(|entry| entry.is_ok_and(|entry| !ours.contains(&entry.path())));
+            // Whatever else an `up` makes, it makes after the mark: one that runs at the same time may have made both since.
+            if strange && !layout.mark().is_file() {
                 return Err(Error::NotOurs(layout.dir));
             }
         }

@@ -367,7 +367,10 @@ fn apply(state: &mut State, act: &Act, now: i64, hit: Option<Fault>) -> Performe
             let wanted: Evict = body(data);
             // As the adapter does, right before: what was validated may have been lost again since.
             if !state.site.running.is_some_and(|life| state.online(&wanted.serial, &Instance(life.to_string()))) {
-                return Performed::Retry { why: "the new agent is offline, so the old one stays".into(), after_ms: None };
+                return Performed::Retry {
+                    why: "the new agent is offline, so the old one stays".into(),
+                    after_ms: None,
+                };
             }
             if state.authority.evict(&wanted.from) {
                 state.violations.push("an agent was evicted that entries hang below".into());

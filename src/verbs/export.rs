@@ -65,7 +65,8 @@ pub(super) fn key(global: &Global, printer: Printer) -> Result<Exit, Fault> {
 
 /// Whether a word names a bundle and not a run.
 pub(super) fn names_a_file(word: &str) -> bool {
-    word.parse::<recover_engine::RunId>().is_err() && (word.contains(['/', '.']) || Path::new(word).exists())
+    let looks_like_one = word.contains(['/', '.']) && !word.starts_with("run_");
+    word.parse::<recover_engine::RunId>().is_err() && (looks_like_one || Path::new(word).is_file())
 }
 
 /// Checks a bundle with nothing but the file, and a key if one is brought.

@@ -97,6 +97,13 @@ fn a_bundle_is_verified_with_nothing_but_the_file_and_the_key() {
     }
     assert_error(&anywhere(&["verify", home.path().join("none.json").to_str().unwrap()]), "RCV0041", 7);
     assert_error(&anywhere(&["verify", home.path().to_str().unwrap()]), "RCV0041", 7);
+    // What begins as an id is a run, unless there is a file of that name: the one that an export makes by itself.
+    assert_error(&sandbox.recover(&["verify", "run_../../etc/passwd"]), "RCV0007", 64);
+    let named = sandbox.recovering(&["export", &run]).current_dir(home.path()).output().unwrap();
+    assert_eq!(code(&named), 0, "{}", stderr(&named));
+    let by_name =
+        recover(home.path()).args(["verify", &format!("{run}.bundle.json")]).current_dir(home.path()).output();
+    assert_eq!(code(&by_name.unwrap()), 0);
     assert_error(&sandbox.recover(&["export", &run, "--key", file, "--out", "/dev/null/x"]), "RCV0043", 64);
     assert_error(&sandbox.recover(&["verify", &run, "--key", file]), "RCV0002", 64);
 }

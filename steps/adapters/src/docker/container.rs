@@ -134,7 +134,17 @@ impl Container {
     /// The life that runs, if one does: no other has this id and this beginning.
     pub(crate) fn life(&self) -> Option<Instance> {
         let runs = self.state("Running") && !self.is_restarting();
-        runs.then(|| Instance(format!("{}:{}", self.id(), self.started_at())))
+        runs.then(|| self.latest())
+    }
+
+    /// The life that was begun last, whether it runs or has ended.
+    pub(crate) fn latest(&self) -> Instance {
+        Instance(format!("{}:{}", self.id(), self.started_at()))
+    }
+
+    /// The life that the daemon is about: it runs, or it has ended and the next follows by itself.
+    pub(crate) fn begun(&self) -> Option<Instance> {
+        if self.is_restarting() { Some(self.latest()) } else { self.life() }
     }
 
     /// What is at this path.

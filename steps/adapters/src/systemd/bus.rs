@@ -43,11 +43,21 @@ impl State {
         let runs = match self.active.as_str() {
             "active" | "reloading" | "refreshing" => self.sub != "exited",
             // Between two lives nothing runs.
-            "activating" => !self.sub.starts_with("auto-restart"),
+            "activating" => !self.is_between_lives(),
             _ => false,
         };
+        self.latest().filter(|_| runs)
+    }
+
+    /// The life that was begun last, whether it runs or has ended.
+    pub(crate) fn latest(&self) -> Option<Instance> {
         let id: String = self.invocation.iter().map(|byte| format!("{byte:02x}")).collect();
-        (runs && !id.is_empty()).then_some(Instance(id))
+        (!id.is_empty()).then_some(Instance(id))
+    }
+
+    /// Whether its life has ended and the manager waits to begin the next.
+    pub(crate) fn is_between_lives(&self) -> bool {
+        self.sub.starts_with("auto-restart")
     }
 
     /// Whether nothing of it runs and nothing of its own will start it.

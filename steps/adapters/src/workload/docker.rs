@@ -154,10 +154,10 @@ impl Docker {
         }
     }
 
-    /// Starts it unless it runs. An error other than [`Trouble::Unknown`] means that it was surely not started.
+    /// Starts it unless it runs, or its daemon does so already. The life that was begun may have ended since. An error other than [`Trouble::Unknown`] means that it was surely not started.
     pub(crate) async fn start(&self) -> Result<Instance, Trouble> {
         let before = self.there().await?;
-        if let Some(life) = before.life() {
+        if let Some(life) = before.begun() {
             return Ok(life);
         }
         if let Some(what) = self.traces().await? {
@@ -167,13 +167,14 @@ impl Docker {
         let started = self.daemon.start(before.id()).await;
         let after = self.there().await.map_err(Trouble::midway)?;
         let began = after.started_at() != before.started_at();
-        match (after.life(), started) {
-            (Some(life), _) if began => Ok(life),
+        match started {
+            // Also one that has ended since was started, and what it did meanwhile is not known here.
+            _ if began => Ok(after.latest()),
             // The daemon said no, and no life began: surely not started.
-            (None, Err(failure @ Failure::Said { .. })) if !began => Err(refused(failure.text())),
-            (_, Err(failure)) => Err(Trouble::Unknown(failure.text())),
-            (_, Ok(())) => Err(Trouble::Unknown(format!(
-                "the container {} was started and is {}, exit code {}",
+            Err(failure @ Failure::Said { .. }) => Err(refused(failure.text())),
+            Err(failure) => Err(Trouble::Unknown(failure.text())),
+            Ok(()) => Err(Trouble::Unknown(format!(
+                "the container {} was told to start and is {}, exit code {}",
                 after.name(),
                 after.status(),
                 after.exit_code()
@@ -196,7 +197,7 @@ impl Docker {
 
     /// Ends that life, if it is the one that runs, and begins the next, unless another one has begun.
     pub(crate) async fn restart(&self, from: &Instance) -> Result<Instance, Trouble> {
-        if self.running().await?.as_ref() == Some(from) {
+        if self.there().await?.begun().as_ref() == Some(from) {
             self.stop().await?;
         }
         self.start().await

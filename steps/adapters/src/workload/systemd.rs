@@ -61,7 +61,7 @@ impl Systemd {
             let bus = self.bus().await?;
             let (state, restarts) = (bus.state().await?, bus.restarts().await?);
             Ok::<_, Trouble>(match state.life() {
-                _ if state.sub.starts_with("auto-restart") => WorkloadSeen::Restarting { restarts },
+                _ if state.is_between_lives() => WorkloadSeen::Restarting { restarts },
                 Some(instance) => WorkloadSeen::Running { instance, restarts: Some(restarts) },
                 None => WorkloadSeen::Stopped,
             })
@@ -103,11 +103,11 @@ impl Systemd {
         }
     }
 
-    /// Starts the unit unless it runs.
+    /// Starts the unit unless it runs, or its manager does so already. The life that was begun may have ended since.
     pub(crate) async fn start(&self) -> Result<Instance, Trouble> {
         let bus = self.bus().await?;
         let state = bus.state().await?;
-        if let Some(life) = state.life() {
+        if let Some(life) = begun(&state) {
             return Ok(life);
         }
         if let Some(what) = traces(&bus, &state).await? {
@@ -115,15 +115,15 @@ impl Systemd {
         }
         let result = bus.start().await?;
         // A job that failed may have started the program, and that may have used a token up before it ended.
-        match bus.state().await.map_err(Trouble::midway)?.life() {
-            Some(life) if result == "done" => Ok(life),
+        match bus.state().await.map_err(Trouble::midway)?.latest() {
+            Some(life) if result == "done" && Some(&life) != state.latest().as_ref() => Ok(life),
             _ => Err(Trouble::Unknown(format!("{}: the job to start it ended as {result}", self.config.unit))),
         }
     }
 
     /// Ends that life, if it is the one that runs, and begins the next, unless another one has begun.
     pub(crate) async fn restart(&self, from: &Instance) -> Result<Instance, Trouble> {
-        if self.running().await?.as_ref() == Some(from) {
+        if begun(&self.bus().await?.state().await?).as_ref() == Some(from) {
             self.stop().await?;
         }
         self.start().await
@@ -210,6 +210,11 @@ impl Systemd {
         }
         Ok(())
     }
+}
+
+/// The life that the manager is about: it runs, or it has ended and the next follows by itself.
+fn begun(state: &State) -> Option<Instance> {
+    if state.is_between_lives() { state.latest() } else { state.life() }
 }
 
 async fn traces(bus: &Bus, state: &State) -> Result<Option<String>, Trouble> {

@@ -20,6 +20,8 @@ pub(crate) struct Site {
     pub(crate) changes: Vec<String>,
     /// After so many changes nobody gets an answer any more.
     pub(crate) cut_after: Option<usize>,
+    /// What is started ends before anybody looks.
+    pub(crate) ends_at_once: bool,
     made: u32,
 }
 
@@ -91,7 +93,8 @@ impl Site {
             ("POST", ["containers", id, verb @ ("start" | "stop")]) => match self.at(id) {
                 Some(at) => {
                     self.made += 1;
-                    self.containers[at]["State"]["Running"] = (*verb == "start").into();
+                    self.containers[at]["State"]["Running"] = (*verb == "start" && !self.ends_at_once).into();
+                    self.containers[at]["State"]["Restarting"] = false.into();
                     if *verb == "start" {
                         self.containers[at]["State"]["StartedAt"] = format!("{}Z", self.made).into();
                     }

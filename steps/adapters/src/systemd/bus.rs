@@ -55,6 +55,11 @@ impl State {
         (!id.is_empty()).then_some(Instance(id))
     }
 
+    /// The life that the manager is about: it runs, or it has ended and the next follows by itself.
+    pub(crate) fn begun(&self) -> Option<Instance> {
+        if self.is_between_lives() { self.latest() } else { self.life() }
+    }
+
     /// Whether its life has ended and the manager waits to begin the next.
     pub(crate) fn is_between_lives(&self) -> bool {
         self.sub.starts_with("auto-restart")
@@ -304,6 +309,9 @@ mod tests {
             assert_eq!((state.life().is_some(), state.is_down()), (runs, down), "{active} {sub}");
         }
         assert_eq!(state("active", "running").life(), Some(Instance("ab01".into())));
+        let between = state("activating", "auto-restart");
+        assert_eq!((between.life(), between.begun()), (None, between.latest()), "the next life follows by itself");
+        assert_eq!(state("failed", "failed").begun(), None);
         let nameless = State { invocation: Vec::new(), ..state("active", "running") };
         assert_eq!(nameless.life(), None, "a life that cannot be told from another is none");
     }

@@ -90,6 +90,24 @@ async fn a_start_without_an_answer_is_not_called_refused() {
     assert!(matches!(on(&fake).start().await.unwrap_err(), Trouble::Unknown(_)));
 }
 
+/// It was taken for doubt, and what looked again for a refusal to start a second one: a loop was then called a start that failed.
+#[tokio::test]
+async fn what_is_started_and_ends_at_once_was_started() {
+    let fake = with("edge-connector", false);
+    fake.site().ends_at_once = true;
+    let docker = on(&fake);
+    let first = docker.start().await.unwrap();
+    assert_eq!(docker.running().await.unwrap(), None);
+    // Its daemon is about to start it again: that is no reason to say that it cannot be started, and it is not started beside itself.
+    fake.site().containers[0]["State"]["Running"] = true.into();
+    fake.site().containers[0]["State"]["Restarting"] = true.into();
+    assert_eq!(docker.start().await.unwrap(), first);
+    fake.site().ends_at_once = false;
+    assert_ne!(docker.restart(&first).await.unwrap(), first, "the life that is between two lives is ended first");
+    let told = |change: &&String| change.contains("/stop");
+    assert_eq!(fake.site().changes.iter().filter(told).count(), 1);
+}
+
 #[test]
 fn a_log_is_read_with_and_without_frames() {
     let frame = |kind: u8, text: &str| [&[kind, 0, 0, 0, 0, 0, 0, text.len() as u8], text.as_bytes()].concat();

@@ -107,7 +107,7 @@ impl Systemd {
     pub(crate) async fn start(&self) -> Result<Instance, Trouble> {
         let bus = self.bus().await?;
         let state = bus.state().await?;
-        if let Some(life) = begun(&state) {
+        if let Some(life) = state.begun() {
             return Ok(life);
         }
         if let Some(what) = traces(&bus, &state).await? {
@@ -123,7 +123,7 @@ impl Systemd {
 
     /// Ends that life, if it is the one that runs, and begins the next, unless another one has begun.
     pub(crate) async fn restart(&self, from: &Instance) -> Result<Instance, Trouble> {
-        if begun(&self.bus().await?.state().await?).as_ref() == Some(from) {
+        if self.bus().await?.state().await?.begun().as_ref() == Some(from) {
             self.stop().await?;
         }
         self.start().await
@@ -210,11 +210,6 @@ impl Systemd {
         }
         Ok(())
     }
-}
-
-/// The life that the manager is about: it runs, or it has ended and the next follows by itself.
-fn begun(state: &State) -> Option<Instance> {
-    if state.is_between_lives() { state.latest() } else { state.life() }
 }
 
 async fn traces(bus: &Bus, state: &State) -> Result<Option<String>, Trouble> {

@@ -91,6 +91,9 @@ pub(crate) struct StartArgs {
     /// Follow the run that holds the subject instead of exiting 6
     #[arg(long)]
     pub(crate) attach: bool,
+    /// Begin although the brake (`policy.brake`, `policy.flaps`, `policy.rest`) holds the run; the reason is journaled
+    #[arg(long, value_name = "REASON")]
+    pub(crate) despite: Option<String>,
     /// Show what would be done, and do nothing: the same as `recover plan`
     #[arg(long)]
     pub(crate) dry_run: bool,

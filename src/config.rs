@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use recover_engine::{Brake, Rate};
 use recover_scenarios::bootstrap_failure::Enroll;
 use recover_scenarios::identity_loss::Reprovision;
 use schemars::JsonSchema;
@@ -46,9 +47,56 @@ pub(crate) struct Policy {
     /// How long a person has to answer a question, for example `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) answer_within: Option<recover_adapters::Span>,
+    /// Where this many other targets had the same procedure begun within the time, the next is held and a person asked: the same
+    /// symptom on many targets at once is seldom theirs. Five within ten minutes if it is not said.
+    #[serde(default)]
+    pub(crate) brake: Shared,
+    /// A target that was recovered so often within the time is held: it flaps. No limit if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) flaps: Option<Often>,
+    /// How long a target that was recovered is left alone, for example `15m`. Not at all if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rest: Option<recover_adapters::Span>,
+}
+
+/// How many other targets.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shared {
+    /// How many; 0 for no limit.
+    pub(crate) targets: u32,
+    /// Within this time, for example `10m`.
+    pub(crate) within: recover_adapters::Span,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { targets: 5, within: recover_adapters::Span::from_ms(10 * 60_000) }
+    }
+}
+
+/// How often.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Often {
+    /// How often.
+    pub(crate) times: u32,
+    /// Within this time, for example `24h`.
+    pub(crate) within: recover_adapters::Span,
 }
 
 impl Policy {
+    /// What may hold a run back.
+    pub(crate) fn brake(&self) -> Brake {
+        let rate =
+            |most: u32, within: &recover_adapters::Span| (most > 0).then(|| Rate { most, within_ms: within.as_ms() });
+        Brake {
+            subjects: rate(self.brake.targets, &self.brake.within),
+            recoveries: self.flaps.as_ref().and_then(|flaps| rate(flaps.times, &flaps.within)),
+            rest_ms: self.rest.as_ref().map(|span| span.as_ms()),
+        }
+    }
+
     /// How long a person has to answer, in milliseconds: a day if it is not said.
     pub(crate) fn answer_within_ms(&self) -> u64 {
         self.answer_within.as_ref().map_or(24 * 3_600_000, |span| span.as_ms())

@@ -152,6 +152,10 @@ codes! {
     KeyUnusable = "RCV0043" Usage "the key cannot be used"
         "A signing key is ed25519 in PKCS#8 and PEM, readable by its owner alone (openssl genpkey -algorithm ed25519); a public one is a \
          SubjectPublicKeyInfo in PEM, as `recover key` prints it.",
+    Braked = "RCV0044" PersonNeeded "a brake holds the run"
+        "Nothing was begun and nothing stopped. Either many targets show the same symptom at once (`policy.brake`), which is seldom \
+         theirs: look at what they share, the network, the control plane, a rollout. Or this target was recovered a moment ago \
+         (`policy.rest`) or too often (`policy.flaps`): find out what undoes it. Then begin it with --despite REASON, which is journaled.",
 }
 
 /// An error on its way out.

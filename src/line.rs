@@ -36,6 +36,7 @@ pub(crate) fn event(entry: &Entry) -> Value {
         ("reason", "reason"),
         ("verdict", "verdict"),
         ("residue", "residue"),
+        ("despite", "despite"),
     ] {
         if let Some(value) = payload.get(from) {
             put(to, value.clone());
@@ -59,7 +60,11 @@ pub(crate) fn sentence(entry: &Entry) -> String {
 
 fn said(record: &Record) -> String {
     match record {
-        Record::Begun(b) => format!("begun {} v{} on {} ({})", b.scenario, b.version, b.target, b.subject),
+        Record::Begun(b) => {
+            let despite = b.despite.as_ref().map(|why| format!(", although a brake held it: {why}"));
+            let despite = despite.unwrap_or_default();
+            format!("begun {} v{} on {} ({}){despite}", b.scenario, b.version, b.target, b.subject)
+        }
         Record::Intent(i) => format!("{}: {} …", i.state, i.step),
         Record::Attempt(a) if a.doubt => format!("in doubt: {}", a.why),
         Record::Attempt(a) => format!("attempt {} after: {}", a.attempt, a.why),

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use recover_engine::{
-    Baseline, Begun, Charter, Entry, Journal as _, JournalError, Kind, Latch, Phase, Position, Record, Run, RunId,
-    Spent, charter,
+    Baseline, Begun, Charter, Earlier, Ending, Entry, Journal as _, JournalError, Kind, Latch, Millis, Phase, Position,
+    Record, Run, RunId, Spent, charter,
 };
 use recover_journal::{Author, FileJournal, Host, OpenError, Options, ReadError, Reader, StateDir};
 use serde_json::{Value, json};
@@ -259,6 +259,33 @@ impl Store {
         let (mut line, exit) = result::result(&position, &stop, self.commits(id)?, None);
         result::explain(&mut line, &self.records.entries(id)?);
         Ok((line, exit))
+    }
+
+    /// The runs that were begun within that time, or closed in it, or are open.
+    pub(crate) fn since(&self, now: Millis, reach_ms: u64) -> Result<Vec<Earlier>, Fault> {
+        if reach_ms == 0 {
+            return Ok(Vec::new());
+        }
+        let mut earlier = Vec::new();
+        let recent = |at: Millis| now < at.plus(reach_ms);
+        for run in self.records.overviews()?.into_iter().filter(|run| recent(run.last_at)) {
+            // One that cannot be read any more is neither counted nor in the way of the next.
+            let Ok(entries) = self.records.entries(run.run) else { continue };
+            let Ok(begun) = begun_of(&entries) else { continue };
+            let closed = entries.last().filter(|entry| entry.header().kind == Kind::Closed);
+            let closed = closed.and_then(|entry| {
+                let ending: Ending = serde_json::from_str(entry.payload()).ok()?;
+                Some((entry.header().at, ending.verdict))
+            });
+            earlier.push(Earlier {
+                run: run.run,
+                scenario: begun.scenario,
+                subject: run.subject,
+                begun_at: run.begun_at,
+                closed,
+            });
+        }
+        Ok(earlier)
     }
 
     /// What earlier runs consumed of this subject.

@@ -2,6 +2,7 @@
 //!
 //! Nothing in here reads a clock, a file, a socket or a source of randomness: they come in as arguments.
 
+mod brake;
 mod charter;
 mod drive;
 mod effect;
@@ -21,6 +22,7 @@ mod run;
 mod scenario;
 mod world;
 
+pub use brake::{Brake, Braked, Earlier, Rate};
 pub use charter::{Charter, charter, charter_digest};
 pub use drive::{DriveError, drive};
 pub use effect::{

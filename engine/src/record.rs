@@ -60,6 +60,9 @@ pub struct Begun {
     /// The client's own name for the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// Why it was begun although the brake held it, in the words of whoever began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub despite: Option<String>,
     /// What earlier runs consumed of this subject.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consumed: Vec<Spent>,

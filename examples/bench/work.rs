@@ -136,6 +136,7 @@ impl Plan {
             alert: None,
             ticket: None,
             request_id: None,
+            despite: None,
             consumed: Vec::new(),
         };
         Charter { begun, graph: Arc::clone(&self.graph), guards: Arc::from([]) }

@@ -88,6 +88,7 @@ impl Registered {
             alert: None,
             ticket: None,
             request_id: None,
+            despite: None,
             consumed: Vec::new(),
         });
         Charter { begun, graph: Arc::clone(&parsed.graph), guards: Arc::clone(&parsed.guards) }

@@ -48,6 +48,12 @@ pub(crate) struct StartAsk {
     pub(crate) ticket: Option<String>,
     pub(crate) request_id: Option<String>,
     pub(crate) attach: bool,
+    /// What may hold the run back.
+    #[serde(default)]
+    pub(crate) brake: recover_engine::Brake,
+    /// Why nothing is to hold it back.
+    #[serde(default)]
+    pub(crate) despite: Option<String>,
 }
 
 /// What a client hears.

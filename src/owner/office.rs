@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use recover_adapters::Holder;
 use recover_engine::{
-    Admission, Choice, DriveError, JournalError, Json, Owner, Run, RunId, Start, Stop, Unwilling, Wish, drive,
+    Admission, Choice, DriveError, JournalError, Json, Key, Owner, Run, RunId, Start, Stop, Unwilling, Wish, drive,
 };
 use recover_scenarios::Registered;
 use tokio::sync::mpsc;
@@ -201,6 +201,7 @@ impl Office {
         });
         match admission {
             Admission::Begin => {
+                self.brake(&ask)?;
                 let ready = self.begin(scenario, envelope, ask)?;
                 self.execute(ready, envelope, listener.clone());
             }
@@ -227,6 +228,20 @@ impl Office {
         Ok(())
     }
 
+    /// Whether what was begun or recovered shortly before keeps this run from being begun.
+    fn brake(&self, ask: &StartAsk) -> Result<(), Fault> {
+        let (now, subject) = (clock::now(), Key::subject(&ask.subject));
+        if ask.despite.is_some() {
+            return Ok(());
+        }
+        let earlier = self.store.since(now, ask.brake.reach_ms())?;
+        match ask.brake.holds(now, &ask.scenario, subject, &earlier) {
+            None => Ok(()),
+            Some(braked) => Err(Fault::new(Code::Braked, format!("{} is held: {braked}", ask.target))
+                .hint("look at what they share first; then begin it with --despite REASON, or wait")),
+        }
+    }
+
     fn begin(&self, scenario: &'static Registered, envelope: &Envelope, ask: StartAsk) -> Result<Ready, Fault> {
         let target = envelope
             .target
@@ -244,6 +259,7 @@ impl Office {
             alert: ask.alert,
             ticket: ask.ticket,
             request_id: ask.request_id,
+            despite: ask.despite,
             consumed,
             ..begun
         });
@@ -365,7 +381,10 @@ fn without_secrets(envelope: &Envelope) -> Ask {
     };
     match &mut ask {
         Ask::Start(start) => {
-            [&mut start.alert, &mut start.ticket].into_iter().flatten().for_each(|text| clean(None, text));
+            [&mut start.alert, &mut start.ticket, &mut start.despite]
+                .into_iter()
+                .flatten()
+                .for_each(|text| clean(None, text));
             let mut params = start.params.as_str().to_owned();
             clean(None, &mut params);
             // Parameters that a secret was more than a text in are none of the scenario's: it refuses them.

@@ -114,6 +114,7 @@ fn facts(material: &Material<'_>, ending: Option<&Ending>) -> Vec<(&'static str,
     ];
     facts.extend(begun.alert.clone().map(|alert| ("Alert", alert)));
     facts.extend(begun.ticket.clone().map(|ticket| ("Ticket", ticket)));
+    facts.extend(begun.despite.clone().map(|why| ("Begun although a brake held it", why)));
     if let Some(workload) = ending.and_then(|ending| ending.workload.as_ref()) {
         facts.push(("Workload", format!("found {}, left {}", workload.found, workload.left)));
     }

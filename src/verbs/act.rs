@@ -143,6 +143,8 @@ pub(super) fn choose(global: &Global, start: &StartArgs, printer: Printer) -> Re
         ticket: start.ticket.clone(),
         request_id: start.request_id.clone(),
         attach: start.attach,
+        brake: config.policy.brake(),
+        despite: start.despite.clone(),
     };
     Ok(Chosen { place, scenario, name, target, ask })
 }

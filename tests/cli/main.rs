@@ -12,6 +12,7 @@
 mod bad_input;
 mod baseline;
 mod bootstrap;
+mod brake;
 mod bundle;
 #[path = "../harness/tls.rs"]
 mod certificates;

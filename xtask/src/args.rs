@@ -22,6 +22,7 @@ pub(crate) enum Command {
     Ci { seconds: u32 },
     Crash { full: bool },
     Heavy { heavy: &'static Heavy, full: bool, part: Option<String> },
+    Package { quick: bool },
     Loom,
     Mutants(Work),
     Fuzz { targets: Vec<String>, bound: Bound },
@@ -48,6 +49,7 @@ Usage: cargo xtask <lane> [flags]        `cargo xtask <lane> --help` says more
   fuzz      arbitrary bytes into whatever reads bytes; `--night` for a billion executions
   mutants   changes the pure crates in every way that a test must notice; `--judge` only judges what was kept
   bench     measures; `--quick` only checks the counts
+  package   builds the static binary, the Debian package and the container image, and tries them out
   graphs    renews the golden graphs of the scenarios; `--check` compares them
 ";
 
@@ -115,6 +117,15 @@ Runs `examples/bench` in the profile of the packages, `dist`; with --quick in re
 and never a time, so that it can
 run on a machine that is busy.";
 
+const PACKAGE: &str = "\
+Usage: cargo xtask package [--quick]
+
+Builds a static binary in the profile of the packages, `dist` (with --quick in release), for musl where that target is installed and
+else for glibc, and of it a Debian package, an archive and the folder of a container image, all in target/package with SHA256SUMS.
+Then each is tried out in a container of its own: the package is installed with dpkg under systemd, `recover serve` started by its unit,
+killed, stopped and purged; the image takes the tour of the sandbox. Needs dpkg-deb, and for the trial Docker and systemd, as `real`
+does; what cannot be tried out here is said not to have been run.";
+
 const GRAPHS: &str = "\
 Usage: cargo xtask graphs [--check]
 
@@ -151,6 +162,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
         "bench" => BENCH,
         "mutants" => MUTANTS,
         "graphs" => GRAPHS,
+        "package" => PACKAGE,
         _ if heavy.is_some() => "",
         _ => return Err(format!("there is no lane `{lane}`")),
     };
@@ -183,6 +195,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
             Command::Mutants(Work { judge, package, shard })
         }
         "bench" => Command::Bench { quick: flag(&mut args, "--quick") },
+        "package" => Command::Package { quick: flag(&mut args, "--quick") },
         "graphs" => Command::Graphs { check: flag(&mut args, "--check") },
         _ => match heavy {
             Some(heavy) => {
@@ -281,7 +294,9 @@ mod tests {
     #[test]
     fn every_lane_explains_itself() {
         let heavy = heavy::ALL.iter().map(|heavy| heavy.name);
-        for lane in ["test", "ci", "crash", "loom", "fuzz", "bench", "graphs", "mutants"].into_iter().chain(heavy) {
+        for lane in
+            ["test", "ci", "crash", "loom", "fuzz", "bench", "graphs", "mutants", "package"].into_iter().chain(heavy)
+        {
             assert!(list().contains(&format!("\n  {lane} ")), "{lane}");
             let help = parsed(&format!("{lane} --help"));
             assert!(matches!(help, Ok(Parsed::Help(text)) if text.contains(&format!("cargo xtask {lane}"))), "{lane}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::args::Bound;
 use crate::heavy::{self, Heavy};
 use crate::lane::{Lane, Outcome, Tally};
-use crate::{fuzz, lanes, mutants};
+use crate::{fuzz, lanes, mutants, package};
 
 /// Lanes that run one after another, beside other such.
 type Track = Vec<Box<dyn FnOnce() -> Lane + Send>>;
@@ -37,6 +37,7 @@ fn tracks(fuzz_seconds: u32) -> Vec<Track> {
     let mut tracks: Vec<Track> =
         WAITING.iter().map(|names| names.iter().filter_map(|name| heavy::named(name)).map(heavy).collect()).collect();
     tracks[0].push(Box::new(|| lanes::crash(false)));
+    tracks[1].push(Box::new(|| package::lane(true)));
     let rest = heavy::ALL.iter().filter(|heavy| !heavy.night && !WAITING.concat().contains(&heavy.name));
     let mut rest: Track = rest.map(heavy).collect();
     rest.push(Box::new(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));
@@ -93,9 +94,9 @@ mod tests {
 
     #[test]
     fn every_heavy_lane_is_in_one_track() {
-        // The kill matrix and the fuzz targets besides.
+        // The kill matrix, the packages and the fuzz targets besides.
         let count: usize = tracks(1).iter().map(Vec::len).sum();
-        assert_eq!(count, heavy::ALL.iter().filter(|heavy| !heavy.night).count() + 2);
+        assert_eq!(count, heavy::ALL.iter().filter(|heavy| !heavy.night).count() + 3);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod heavy;
 mod lane;
 mod lanes;
 mod mutants;
+mod package;
 mod tools;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ fn run(command: &Command) -> ExitCode {
         Command::Test => lane::report(lanes::test()),
         Command::Heavy { heavy, full, part } => lane::report(heavy.lane(*full, part.as_deref())),
         Command::Mutants(work) => lane::report(mutants::lane(work)),
+        Command::Package { quick } => lane::report(package::lane(*quick)),
         Command::Loom => lane::report(lanes::loom()),
         Command::Crash { full } => lane::report(lanes::crash(*full)),
         Command::Bench { quick } => lane::report(lanes::bench(*quick)),

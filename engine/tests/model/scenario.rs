@@ -186,6 +186,7 @@ pub(crate) fn the_charter() -> Arc<Charter> {
             alert: None,
             ticket: None,
             request_id: None,
+            despite: None,
             consumed: Vec::new(),
         };
         Arc::new(charter(begun).unwrap())

@@ -317,6 +317,7 @@ impl Sim<'_> {
             alert: None,
             ticket: None,
             request_id,
+            despite: None,
             consumed: Vec::new(),
         };
         Arc::new(Charter { begun, graph: Arc::clone(graph), guards: Arc::clone(guards) })

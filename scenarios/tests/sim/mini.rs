@@ -181,6 +181,7 @@ fn plan(entry: ScenarioEntry) -> Rc<Plan> {
         alert: None,
         ticket: None,
         request_id: None,
+        despite: None,
         consumed: Vec::new(),
     };
     Rc::new(Plan { entry, charter: Arc::new(charter(begun).expect("its own charter")) })

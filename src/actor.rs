@@ -15,6 +15,9 @@ pub(crate) struct Actor {
     pub(crate) machine: String,
     pub(crate) boot: String,
     pub(crate) version: String,
+    /// By what means the person was heard, where that was not a command of that user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) via: Option<String>,
 }
 
 fn first_line(path: &str) -> Option<String> {
@@ -34,6 +37,7 @@ impl Actor {
             machine: machine_id(),
             boot: first_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            via: None,
         }
     }
 

@@ -244,6 +244,18 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "run")]
         all: bool,
     },
+    /// Own the state directory for as long as it is told to: resume runs, hear alerts, wait with people, show all of it to a browser
+    #[command(after_help = "\
+Listens on 127.0.0.1:8087; `[serve]` in the configuration says where else, with which tokens, and what alerts lead to.
+On loopback the token is in the state directory, in serve.token: whoever can read it may do everything.
+  POST /alerts     Alertmanager's webhook       GET /metrics, /healthz, /readyz
+  GET /            the page                     GET /api/v1/openapi.json
+SIGTERM stops each run at its next boundary; the next start resumes them.")]
+    Serve {
+        /// Where it listens, instead of what the configuration says
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<std::net::SocketAddr>,
+    },
     /// Answer a question with yes, or with one of its other choices
     Approve(AnswerArgs),
     /// Answer a question with no

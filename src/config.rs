@@ -26,6 +26,9 @@ pub(crate) struct Config {
     /// What may be done without asking.
     #[serde(default)]
     pub(crate) policy: Policy,
+    /// How `recover serve` is reached, and what it does by itself.
+    #[serde(default)]
+    pub(crate) serve: crate::serve::config::Serve,
     /// The targets by name.
     #[serde(default)]
     pub(crate) target: BTreeMap<String, Target>,

@@ -18,6 +18,7 @@ mod printer;
 mod records;
 mod report;
 mod sandbox;
+mod serve;
 mod start;
 mod store;
 mod target;

@@ -246,6 +246,10 @@ impl Store {
         self.records.entries(id)
     }
 
+    pub(crate) fn position(&self, id: RunId) -> Result<Position, Fault> {
+        self.records.position(id)
+    }
+
     pub(crate) fn commits(&self, id: RunId) -> Result<u32, Fault> {
         self.records.commits(id)
     }

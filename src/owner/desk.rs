@@ -103,7 +103,7 @@ async fn own(state: &Path, store: Store, envelope: Envelope, printer: Printer) -
                 Some(Err(fault)) => fault,
                 _ => Fault::new(Code::NotWritable, why),
             };
-            end(&fault, printer);
+            die(&fault, printer);
         }
     }
     said.unwrap_or(Ok(Exit::Bug))
@@ -111,13 +111,13 @@ async fn own(state: &Path, store: Store, envelope: Envelope, printer: Printer) -
 
 /// After a failed write or sync nothing may be flushed, retried or dropped: the process ends here.
 #[expect(clippy::disallowed_methods, reason = "a poisoned journal must not run destructors, sled's least of all")]
-fn end(fault: &Fault, printer: Printer) -> ! {
+pub(crate) fn die(fault: &Fault, printer: Printer) -> ! {
     crate::say(fault, printer);
     std::process::exit(i32::from(Exit::JournalNotWritable as u8))
 }
 
 /// A crash on demand, and nothing worse.
-fn crash() {
+pub(crate) fn crash() {
     let _sent = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
@@ -199,7 +199,7 @@ fn exit_of(code: u8) -> Exit {
 }
 
 /// Who acts, as the mark at a target names him: a copy of the directory elsewhere is another one.
-fn holder(state: &Path) -> Holder {
+pub(crate) fn holder(state: &Path) -> Holder {
     let actor = Actor::here();
     let path = std::fs::canonicalize(state).unwrap_or_else(|_| state.to_owned());
     Holder { machine: actor.machine, host: actor.host, state_dir: path.display().to_string() }

@@ -6,6 +6,9 @@ mod host;
 mod live;
 mod office;
 pub(crate) mod result;
-mod socket;
+pub(crate) mod socket;
+mod watch;
 
-pub(crate) use desk::submit;
+pub(crate) use desk::{crash, die, holder, submit};
+pub(crate) use office::Office;
+pub(crate) use watch::Watch;

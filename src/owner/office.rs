@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use recover_adapters::Holder;
 use recover_engine::{
-    Admission, Choice, DriveError, JournalError, Json, Key, Owner, Run, RunId, Start, Stop, Unwilling, Wish, drive,
+    Admission, Choice, DriveError, Journal as _, JournalError, Json, Key, Owner, Phase, Run, RunId, Start, Stop,
+    Unwilling, Wish, drive,
 };
 use recover_scenarios::Registered;
 use tokio::sync::mpsc;
@@ -20,6 +21,7 @@ use crate::keeping::Keeping;
 use crate::owner::ask::{Ask, Envelope, StartAsk, Tell};
 use crate::owner::host::RunHost;
 use crate::owner::result;
+use crate::owner::watch::Watch;
 use crate::store::{self, Store};
 use crate::target::Target;
 
@@ -35,6 +37,8 @@ pub(crate) struct Office {
     /// Set when the journal took no more: the process must end.
     pub(crate) dead: Cell<Option<&'static str>>,
     idle: tokio::sync::Notify,
+    /// Who hears of every run, where somebody does.
+    watch: RefCell<Option<Watch>>,
 }
 
 /// A run ready to be driven.
@@ -61,7 +65,33 @@ impl Office {
             stopping: Cell::new(false),
             dead: Cell::new(None),
             idle: tokio::sync::Notify::new(),
+            watch: RefCell::new(None),
         }))
+    }
+
+    /// From now on this one hears of every run.
+    pub(crate) fn watch(&self, watch: Watch) {
+        *self.watch.borrow_mut() = Some(watch);
+    }
+
+    /// Returns when the journal took no more.
+    pub(crate) async fn died(&self) {
+        while self.dead.get().is_none() {
+            self.idle.notified().await;
+        }
+    }
+
+    /// Open runs that nobody executes and whose wait or question is over.
+    pub(crate) fn overdue(&self) -> Vec<String> {
+        let now = clock::now();
+        let open = self.store.journal().open_runs().into_iter().map(|(id, _)| id);
+        let idle = open.filter(|id| self.host(*id).is_none());
+        let over = |id: &RunId| match self.store.position(*id).map(|position| position.phase) {
+            Ok(Phase::Asked { asked, .. }) => asked.deadline <= now,
+            Ok(Phase::Waiting { until }) => until <= now,
+            Ok(Phase::Ready | Phase::Open(_) | Phase::Closed(_)) | Err(_) => false,
+        };
+        idle.filter(over).map(|id| id.to_string()).collect()
     }
 
     /// Returns when no run is executed any more.
@@ -316,6 +346,11 @@ impl Office {
             host.answer_routine(*seq, asked);
         }
         host.listen(listener);
+        let watch = self.watch.borrow().clone();
+        if let Some(watch) = &watch {
+            host.listen(watch.listener());
+            watch.begins(id);
+        }
         self.owner.borrow_mut().note(id, &run.position().charter.begun, true, true);
         self.live.borrow_mut().insert(id, Rc::clone(&host));
         let office = Rc::clone(self);
@@ -323,6 +358,9 @@ impl Office {
             let tell = office.drive(&mut run, &host, &target).await;
             // Before the last word is said, so that whoever hears it finds the run given up.
             office.live.borrow_mut().remove(&id);
+            if let Some(watch) = &watch {
+                watch.ends(id);
+            }
             let closed = matches!(run.position().phase, recover_engine::Phase::Closed(_));
             if closed {
                 office.owner.borrow_mut().closed(id);

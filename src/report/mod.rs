@@ -8,6 +8,7 @@ mod told;
 use std::collections::BTreeMap;
 
 use recover_engine::{Digest, Ending, Entry, Graph, Phase, Record};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock;
@@ -34,8 +35,8 @@ enum Block {
 }
 
 /// A state that was passed through, and the input that led to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Hop {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Hop {
     by: String,
     state: String,
     /// Whether the point of no return lies behind it.
@@ -82,7 +83,7 @@ impl Report {
             "What a person answered",
             some(Block::Table("answers", told::ANSWERS, told::answers(material.entries))),
         );
-        section("The way through the procedure", vec![Block::Path(path(material.entries, &position.charter.graph))]);
+        section("The way through the procedure", vec![Block::Path(way(material.entries, &position.charter.graph))]);
         section("Rules that held", some(Block::List(position.charter.guards.iter().map(told::guard).collect())));
         section("Evidence", captured(material));
         section("Every record", some(Block::Table("records", told::RECORDS, told::records(material.entries))));
@@ -141,7 +142,8 @@ fn how_it_ended(ending: &Ending) -> Vec<Block> {
     blocks
 }
 
-fn path(entries: &[Entry], graph: &Graph) -> Vec<Hop> {
+/// The states that a run passed through.
+pub(crate) fn way(entries: &[Entry], graph: &Graph) -> Vec<Hop> {
     let hop = |by: &str, state: &str| {
         let committed = graph.node(state).is_some_and(|node| node.committed);
         Hop { by: by.to_owned(), state: state.to_owned(), committed }

@@ -15,12 +15,12 @@ use crate::target::Target;
 use crate::{config, sandbox};
 
 /// A scenario and target that exist.
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     pub(super) place: Place,
     pub(super) scenario: &'static recover_scenarios::Registered,
     pub(super) name: String,
-    pub(super) target: Target,
-    pub(super) ask: StartAsk,
+    pub(crate) target: Target,
+    pub(crate) ask: StartAsk,
 }
 
 pub(super) fn scenario(name: Option<&str>) -> Result<&'static recover_scenarios::Registered, Fault> {
@@ -120,13 +120,22 @@ fn prepare_sandbox(place: &Place, printer: Printer) -> Result<(), Fault> {
 }
 
 pub(super) fn choose(global: &Global, start: &StartArgs, printer: Printer) -> Result<Chosen, Fault> {
-    let scenario = scenario(start.scenario.as_deref())?;
+    // A name that there is not is said before anything is looked for.
+    let _known = scenario(start.scenario.as_deref())?;
     let place = Place::of(global)?;
     let name = pick(&place, start.target.as_deref())?;
-    let built_in = name == SANDBOX && !place.loaded.config.target.contains_key(SANDBOX);
-    if built_in {
+    if name == SANDBOX && !place.loaded.config.target.contains_key(SANDBOX) {
         prepare_sandbox(&place, printer)?;
-    } else if !place.named {
+    }
+    choose_in(place, start)
+}
+
+/// The same, of a configuration that was read before.
+pub(crate) fn choose_in(place: Place, start: &StartArgs) -> Result<Chosen, Fault> {
+    let scenario = scenario(start.scenario.as_deref())?;
+    let name = pick(&place, start.target.as_deref())?;
+    let built_in = name == SANDBOX && !place.loaded.config.target.contains_key(SANDBOX);
+    if !built_in && !place.named {
         return Err(Fault::new(
             Code::StateDirUnnamed,
             format!("{name} is a real target, and no state directory is named"),
@@ -220,7 +229,7 @@ fn ask_here(global: &Global, state: &std::path::Path, mut exit: Exit, printer: P
 }
 
 /// The target of a run, from the configuration at hand.
-fn target_of(place: &Place, run: &str) -> Result<Option<Target>, Fault> {
+pub(crate) fn target_of(place: &Place, run: &str) -> Result<Option<Target>, Fault> {
     let records = Records::open(&place.state)?;
     let begun = records.begun(store::parse_run(run)?)?;
     if begun.target == SANDBOX && !place.loaded.config.target.contains_key(SANDBOX) {

@@ -19,6 +19,9 @@ use crate::fault::{Code, Exit, Fault, nearest};
 use crate::place::Place;
 use crate::printer::Printer;
 
+pub(crate) use act::{choose_in, target_of};
+pub(crate) use runs::status_line;
+
 /// Carries out what was typed.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
     let printer = Printer { output: cli.global.output };
@@ -75,6 +78,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
             Ok(Exit::Done)
         }
         Command::Config { command: ConfigCommand::Show } => show_config(&Place::of(global)?, printer),
+        Command::Serve { listen } => crate::serve::serve(global, listen, printer),
         Command::Completions { shell } => manual::completions(shell, printer),
         Command::Man { dir } => manual::man(dir.as_deref(), printer),
         Command::Explain { code } => explain(&code, printer),

@@ -37,7 +37,7 @@ fn phase(position: &Position, live: bool) -> (&'static str, String) {
     }
 }
 
-pub(super) fn status_line(position: &Position, live: bool) -> (Value, String) {
+pub(crate) fn status_line(position: &Position, live: bool) -> (Value, String) {
     let begun = &position.charter.begun;
     let (word, why) = phase(position, live);
     let committed = position.charter.graph.node(&position.state).is_some_and(|node| node.committed);

@@ -34,6 +34,7 @@ mod reconnect;
 mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
+mod serve;
 mod support;
 mod tls;
 mod versions;

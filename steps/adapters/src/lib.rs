@@ -26,7 +26,7 @@ mod trouble;
 mod trust;
 mod workload;
 
-pub use authority::{BadOrigin, BadReference, CredentialRef, Dialect, Origin};
+pub use authority::{BadOrigin, BadReference, Credential, CredentialRef, Dialect, Origin};
 pub use config::ConnectorConfig;
 pub use connector::{Connector, Unusable};
 pub use examine::Examination;

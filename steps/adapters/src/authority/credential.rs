@@ -79,7 +79,7 @@ impl JsonSchema for CredentialRef {
 
 /// A credential that is read anew for each request, so that it can be rotated under us.
 #[derive(Debug)]
-pub(crate) struct Credential {
+pub struct Credential {
     reference: CredentialRef,
     /// `$CREDENTIALS_DIRECTORY`, as it was when we were made.
     systemd: Option<PathBuf>,
@@ -88,13 +88,18 @@ pub(crate) struct Credential {
 }
 
 impl Credential {
-    pub(crate) fn new(reference: CredentialRef) -> Self {
+    /// Reads nothing yet.
+    #[must_use]
+    pub fn new(reference: CredentialRef) -> Self {
         let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         Self { reference, systemd, once: OnceLock::new() }
     }
 
     /// The credential. The error names the reference, never the content.
-    pub(crate) fn read(&self) -> Result<SecretString, String> {
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not safe from others.
+    pub fn read(&self) -> Result<SecretString, String> {
         let failed = |why: &dyn fmt::Display| format!("the credential {} cannot be used: {why}", self.reference);
         match &self.reference {
             CredentialRef::File(path) => read(path, true).map_err(|e| failed(&e)),

@@ -13,7 +13,7 @@ mod replies;
 mod spire;
 mod transport;
 
-pub use credential::{BadReference, CredentialRef};
+pub use credential::{BadReference, Credential, CredentialRef};
 pub use dialect::Dialect;
 pub(crate) use failure::Failure;
 pub(crate) use http::{Http, Told};

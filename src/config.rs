@@ -26,6 +26,9 @@ pub(crate) struct Config {
     /// What may be done without asking.
     #[serde(default)]
     pub(crate) policy: Policy,
+    /// Who else is told of what runs do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hook: Vec<crate::hooks::config::Hook>,
     /// How `recover serve` is reached, and what it does by itself.
     #[serde(default)]
     pub(crate) serve: crate::serve::config::Serve,
@@ -194,13 +197,15 @@ fn read(path: &Path) -> Result<Config, Fault> {
 pub(crate) fn understand(place: &str, bytes: &[u8]) -> Result<Config, Fault> {
     let text = std::str::from_utf8(bytes)
         .map_err(|e| Fault::caused(Code::BadConfig, &format!("{place} cannot be read"), &e))?;
-    parse(text).map_err(|(message, hint)| {
+    let config = parse(text).map_err(|(message, hint)| {
         let fault = Fault::new(Code::BadConfig, format!("{place}: {message}"));
         match hint {
             Some(hint) => fault.hint(hint),
             None => fault.hint("`recover config schema` prints what is allowed"),
         }
-    })
+    })?;
+    config.hook.iter().try_for_each(|hook| hook.check())?;
+    Ok(config)
 }
 
 /// Parses a configuration; on failure a sentence with line and column, and the nearest valid name where one is meant.

@@ -9,6 +9,7 @@ mod bundle;
 mod clock;
 mod config;
 mod fault;
+mod hooks;
 mod keeping;
 mod line;
 pub mod outside;

@@ -192,6 +192,11 @@ impl Records {
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_err()
     }
 
+    /// Frames after this one.
+    pub(crate) fn follower(&self, after: u64) -> Follower {
+        self.reader.follow(after)
+    }
+
     pub(crate) fn follow(&self, run: Option<RunId>) -> Result<Follow, Fault> {
         let after = match run {
             Some(_) => 0,

@@ -13,6 +13,8 @@ use tokio::task::LocalSet;
 
 use crate::actor::Actor;
 use crate::fault::{Code, Exit, Fault};
+use crate::hooks::Hooks;
+use crate::hooks::config::Hook;
 use crate::owner::ask::{Envelope, Tell, fault_of};
 use crate::owner::live::Live;
 use crate::owner::office::Office;
@@ -27,7 +29,7 @@ const TURNS: u32 = 1_200;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// Has a request carried out, prints what is heard, and says how the process is to end.
-pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
+pub(crate) fn submit(state: &Path, hooks: &[Hook], envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -36,7 +38,7 @@ pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Resu
         let (mut silent, mut last_holder) = (0, 0);
         for _ in 0..TURNS {
             match Store::open(state)? {
-                Opened::Own(store) => return own(state, *store, envelope, printer).await,
+                Opened::Own(store) => return own(state, *store, hooks, envelope, printer).await,
                 Opened::Held { holder } => match ask(state, &envelope, printer).await {
                     Heard::Last(exit) => return exit,
                     Heard::OwnerDied => {
@@ -63,11 +65,12 @@ pub(crate) fn submit(state: &Path, envelope: Envelope, printer: Printer) -> Resu
 }
 
 /// As the owner: carries the request out, serves others, and stays until the last run has stopped.
-async fn own(state: &Path, store: Store, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
+async fn own(state: &Path, store: Store, hooks: &[Hook], envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
     let actor = envelope.actor.json();
     // Bound in the directory that was judged, and not in what has its name by now. The office holds it open.
     let anchored = store.journal().anchored();
     let office = Office::new(store, holder(state))?;
+    let hooks = Hooks::start(hooks, state, &office)?;
     let listener = socket::bind(&anchored)
         .map_err(|e| Fault::caused(Code::Unreadable, "the owner's socket cannot be made", &e))?;
     tokio::task::spawn_local(socket::serve(Rc::clone(&office), listener));
@@ -106,6 +109,7 @@ async fn own(state: &Path, store: Store, envelope: Envelope, printer: Printer) -
             die(&fault, printer);
         }
     }
+    hooks.finish().await;
     said.unwrap_or(Ok(Exit::Bug))
 }
 

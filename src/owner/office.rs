@@ -81,6 +81,17 @@ impl Office {
         }
     }
 
+    /// The last durable frame.
+    pub(crate) fn head(&self) -> u64 {
+        self.store.journal().log().head().frame
+    }
+
+    /// Where every open run is that can be read.
+    pub(crate) fn open(&self) -> Vec<recover_engine::Position> {
+        let open = self.store.journal().open_runs().into_iter();
+        open.filter_map(|(id, _)| self.store.position(id).ok()).collect()
+    }
+
     /// Open runs that nobody executes and whose wait or question is over.
     pub(crate) fn overdue(&self) -> Vec<String> {
         let now = clock::now();

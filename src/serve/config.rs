@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use recover_adapters::CredentialRef;
+use recover_adapters::{CredentialRef, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub(crate) struct Serve {
     pub(crate) tokens: Tokens,
     /// Whether runs that are open at its start are resumed (`all`) or wait for a person (`held`).
     pub(crate) resume: Resume,
+    /// After how long without a record an open run that is not meant to wait counts as stuck.
+    pub(crate) stuck_after: Span,
     /// The label of an alert that names the target.
     pub(crate) target_label: String,
     /// What alerts lead to. One that is not here leads to what the runbooks say, held for a person.
@@ -38,6 +40,7 @@ impl Default for Serve {
             tls: None,
             tokens: Tokens::default(),
             resume: Resume::All,
+            stuck_after: Span::from_ms(15 * 60_000),
             target_label: "target".to_owned(),
             alert: Vec::new(),
         }

@@ -20,12 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recover_adapters::Credential;
+use recover_engine::{Phase, Position};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::actor::Actor;
 use crate::args::Global;
+use crate::clock;
 use crate::fault::{Code, Exit, Fault};
+use crate::hooks::Hooks;
 use crate::owner::{Office, Watch, die, holder, socket};
 use crate::place::Place;
 use crate::printer::Printer;
@@ -33,6 +36,7 @@ use crate::serve::auth::{Auth, Role};
 use crate::serve::config::{Resume, Serve};
 use crate::serve::counter::Counter;
 use crate::store::{Opened, Store};
+use crate::verbs::status_line;
 use crate::whole;
 
 /// How long another owner is waited for.
@@ -88,20 +92,37 @@ async fn run(place: Place, mut config: Serve, printer: Printer) -> Result<Exit, 
         }
     });
     spawn_local(listen::serve(listener, tls, Arc::clone(&counter)));
+    let hooks = Hooks::start(&place.loaded.config.hook, &place.state, &office)?;
     announce(&place.state, &config, &counter, printer);
     let (first, warden, overdue) = (Arc::clone(&counter), Arc::clone(&counter), Rc::clone(&office));
     if config.resume == Resume::All {
         spawn_local(async move { first.resume_all(printer).await });
     }
-    spawn_local(async move {
+    let looks = async {
         loop {
             tokio::time::sleep(WARDEN).await;
             for run in overdue.overdue() {
                 warden.resume(&run, printer).await;
             }
+            stuck(&overdue, &warden, &hooks);
         }
-    });
-    until_told(&office, printer).await
+    };
+    let ended = tokio::select! {
+        ended = until_told(&office, printer) => ended,
+        () = looks => Ok(Exit::Bug),
+    };
+    hooks.finish().await;
+    ended
+}
+
+/// Says which open runs nothing has come of for long, and that are not meant to wait.
+fn stuck(office: &Office, counter: &Counter, hooks: &Hooks) {
+    let now = clock::now();
+    let waits = |position: &Position| matches!(position.phase, Phase::Waiting { until } if until > now);
+    let long = |position: &Position| position.at.plus(counter.config.stuck_after.as_ms()) <= now;
+    for position in office.open().iter().filter(|position| long(position) && !waits(position)) {
+        hooks.stuck(&status_line(position, counter.watch.is_live(position.run)).0);
+    }
 }
 
 /// Until a signal, or until the journal takes no more.

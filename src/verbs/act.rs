@@ -173,7 +173,12 @@ pub(super) fn start(global: &Global, start: &StartArgs, printer: Printer) -> Res
     let chosen = choose(global, start, printer)?;
     let state = chosen.place.state.clone();
     let built_in = chosen.name == SANDBOX;
-    let exit = submit(&state, envelope(global, Some(chosen.target), Ask::Start(Box::new(chosen.ask))), printer)?;
+    let exit = submit(
+        &state,
+        &chosen.place.loaded.config.hook,
+        envelope(global, Some(chosen.target), Ask::Start(Box::new(chosen.ask))),
+        printer,
+    )?;
     ask_here(global, &state, exit, printer).inspect(|exit| finish(built_in, &chosen.place, *exit, printer))
 }
 
@@ -223,7 +228,7 @@ fn ask_here(global: &Global, state: &std::path::Path, mut exit: Exit, printer: P
             deny: false,
             reason: "answered at the terminal".into(),
         };
-        exit = submit(state, envelope(global, target, ask), printer)?;
+        exit = submit(state, &place.loaded.config.hook, envelope(global, target, ask), printer)?;
     }
     Ok(exit)
 }
@@ -242,7 +247,7 @@ fn on_run(global: &Global, run: &str, printer: Printer, ask: Ask) -> Result<Exit
     let place = Place::of(global)?;
     let target = target_of(&place, run)?;
     let built_in = Records::open(&place.state)?.begun(store::parse_run(run)?)?.target == SANDBOX;
-    let exit = submit(&place.state, envelope(global, target, ask), printer)?;
+    let exit = submit(&place.state, &place.loaded.config.hook, envelope(global, target, ask), printer)?;
     ask_here(global, &place.state, exit, printer).inspect(|exit| finish(built_in, &place, *exit, printer))
 }
 

@@ -23,6 +23,7 @@ mod disk;
 mod evidence;
 mod frozen;
 mod full;
+mod hooks;
 mod hostile;
 mod index;
 mod kill;

@@ -177,7 +177,10 @@ pub(crate) fn make_private(state: &Path) -> Result<(), Fault> {
 
 /// This machine, as a state directory is bound to it.
 fn host() -> Result<Host, Fault> {
-    Host::read().map_err(|e| Fault::caused(Code::Unreadable, "this machine's identity", &e))
+    Host::read().map_err(|e| {
+        Fault::caused(Code::Unreadable, "this machine's identity", &e)
+            .hint("in a container, give it the host's: --volume /etc/machine-id:/etc/machine-id:ro")
+    })
 }
 
 /// Removes what a crash left of texts whose record was not committed. Only a run that is still open can have left one, and what

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -192,6 +193,32 @@ macro_rules! roles {
 }
 roles!(Viewer = View, Operator = Operate);
 
+/// A body of JSON; what is wrong with it is told as every error is.
+struct Body<T>(T);
+
+impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Counter>> for Body<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, counter: &Arc<Counter>) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, counter).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(Problem::new(rejection.status(), &rejection.body_text())),
+        }
+    }
+}
+
+/// The names in a path.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Arc<Counter>> for Named<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, counter: &Arc<Counter>) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, counter).await {
+            Ok(Path(named)) => Ok(Self(named)),
+            Err(rejection) => Err(Problem::new(rejection.status(), &rejection.body_text())),
+        }
+    }
+}
+
 async fn me(Viewer(who): Viewer) -> Json<Value> {
     Json(json!({ "schema": "recover.me/v1", "role": who.role.as_str() }))
 }
@@ -207,7 +234,7 @@ struct SignIn {
     token: String,
 }
 
-async fn sign_in(State(counter): State<Arc<Counter>>, Json(words): Json<SignIn>) -> Result<Response, Problem> {
+async fn sign_in(State(counter): State<Arc<Counter>>, Body(words): Body<SignIn>) -> Result<Response, Problem> {
     let role = counter.auth.role_of(&words.token)?;
     let session = counter.auth.sign_in(role).map_err(|e| Fault::caused(Code::NoResources, "no entropy", &e))?;
     let secure = if counter.auth.is_tls() { "; Secure" } else { "" };
@@ -236,20 +263,26 @@ async fn targets(_: Viewer, State(counter): State<Arc<Counter>>) -> Json<Value> 
 
 #[derive(Deserialize)]
 struct Most {
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
 async fn runs(
     _: Viewer,
     State(counter): State<Arc<Counter>>,
-    Query(most): Query<Most>,
+    most: Result<Query<Most>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let most = most.limit.unwrap_or(50).min(RUNS_MOST);
+    let Query(most) = most.map_err(|rejection| Problem::bad(rejection.body_text()))?;
+    let most = most.limit.map_or(Ok(50), |most| most.parse::<usize>());
+    let most = most.map_err(|_| Problem::bad("`limit` is a whole number"))?.min(RUNS_MOST);
     let runs = blocking(move || counter.runs(most)).await?;
     Ok(Json(json!({ "schema": "recover.runs/v1", "runs": runs })))
 }
 
-async fn run(_: Viewer, State(counter): State<Arc<Counter>>, Path(run): Path<String>) -> Result<Json<Value>, Problem> {
+async fn run(
+    _: Viewer,
+    State(counter): State<Arc<Counter>>,
+    Named(run): Named<String>,
+) -> Result<Json<Value>, Problem> {
     let told = blocking(move || {
         let id = parse_run(&run)?;
         let entries = counter.records()?.entries(id)?;
@@ -268,7 +301,11 @@ async fn run(_: Viewer, State(counter): State<Arc<Counter>>, Path(run): Path<Str
     Ok(Json(told.await?))
 }
 
-async fn report(_: Viewer, State(counter): State<Arc<Counter>>, Path(run): Path<String>) -> Result<Response, Problem> {
+async fn report(
+    _: Viewer,
+    State(counter): State<Arc<Counter>>,
+    Named(run): Named<String>,
+) -> Result<Response, Problem> {
     let page = blocking(move || {
         let records = counter.records()?;
         let entries = records.entries(parse_run(&run)?)?;
@@ -297,7 +334,7 @@ struct Begin {
 async fn start(
     Operator(who): Operator,
     State(counter): State<Arc<Counter>>,
-    Json(begin): Json<Begin>,
+    Body(begin): Body<Begin>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let words = StartArgs {
         scenario: Some(begin.scenario),
@@ -338,7 +375,7 @@ const fn needed(action: &str) -> Option<Role> {
 
 async fn act(
     State(counter): State<Arc<Counter>>,
-    Path((run, action)): Path<(String, String)>,
+    Named((run, action)): Named<(String, String)>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let needed = needed(&action).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such action"))?;
@@ -394,8 +431,8 @@ struct OnAlert {
 async fn on_alert(
     Operator(who): Operator,
     State(counter): State<Arc<Counter>>,
-    Path((id, action)): Path<(String, String)>,
-    Json(words): Json<OnAlert>,
+    Named((id, action)): Named<(String, String)>,
+    Body(words): Body<OnAlert>,
 ) -> Result<Json<Value>, Problem> {
     let unreadable = |e: std::io::Error| Problem::from(Fault::caused(Code::Unreadable, "the held alerts", &e));
     let due = counter.held.get(&id).map_err(unreadable)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::channel::{Channel, Sender};
@@ -16,7 +16,7 @@ use recover_engine::RunId;
 use serde_json::Value;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::api::{Problem, Viewer, blocking};
+use super::api::{Named, Problem, Viewer, blocking};
 use super::counter::Counter;
 use crate::line;
 use crate::store::parse_run;
@@ -33,7 +33,7 @@ pub(super) async fn all(_: Viewer, State(counter): State<Arc<Counter>>) -> Respo
 pub(super) async fn one(
     _: Viewer,
     State(counter): State<Arc<Counter>>,
-    Path(run): Path<String>,
+    Named(run): Named<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = parse_run(&run)?;

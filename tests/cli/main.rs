@@ -36,6 +36,8 @@ mod recovery;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod serve;
+#[path = "../harness/served.rs"]
+mod served;
 mod support;
 mod tls;
 mod versions;

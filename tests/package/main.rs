@@ -13,6 +13,8 @@
 #[path = "../real/engine.rs"]
 mod engine;
 mod machine;
+#[path = "../harness/packages.rs"]
+mod packages;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -77,8 +79,21 @@ fn a_container_has_nothing_but_the_binary() {
     let version = engine.said(&["run", "--rm", "--network", "none", "recover", "--version"]);
     assert_eq!(version, format!("recover {}", env!("CARGO_PKG_VERSION")));
     // The tour: the sandbox is processes of the binary itself, so a container that has nothing else can take it.
-    let words =
-        ["run", "--rm", "--network", "none", "--tmpfs", "/tmp", "--tmpfs", "/run", "--env", "HOME=/tmp", "recover"];
+    let words = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--tmpfs",
+        "/tmp",
+        "--tmpfs",
+        "/run",
+        "--env",
+        "HOME=/tmp",
+        "--volume",
+        "/etc/machine-id:/etc/machine-id:ro",
+        "recover",
+    ];
     let tour = engine.said(&[words.as_slice(), &["--scenario", "identity-loss", "--target", "sandbox"]].concat());
     assert!(tour.contains("recovered"), "{tour}");
     println!("package: in a container with one file, a lost identity of the sandbox was recovered");

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::packages;
+
 /// The daemon is the shell's child, and the shell waits for the end of a pipe whose other end only the test has: however the
 /// test ends, its containers, networks, mounts and files go.
 const SCRIPT: &str = r#"
@@ -90,7 +92,7 @@ impl Engine {
             std::fs::copy(from, to).map(|_| ()).map_err(|e| format!("{}: {e}", from.display()))
         };
         copy(binary, &root.join("bin/recover"))?;
-        copy(Path::new(&found("busybox").unwrap()), &root.join("bin/busybox"))?;
+        copy(Path::new(&packages::found("busybox").unwrap()), &root.join("bin/busybox"))?;
         let libraries = Command::new("ldd").arg(binary).output().map_err(|e| format!("ldd: {e}"))?;
         let libraries = String::from_utf8_lossy(&libraries.stdout).into_owned();
         for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
@@ -128,35 +130,10 @@ impl Drop for Engine {
     }
 }
 
-fn found(program: &str) -> Option<String> {
-    let paths = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    paths.split(':').map(|folder| format!("{folder}/{program}")).find(|path| Path::new(path).exists())
-}
-
-/// Root alone can run a daemon, and install one.
+/// Root alone can run a daemon.
 fn install() -> Result<(), String> {
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _only = ONE_AT_A_TIME.lock();
     if !nix::unistd::geteuid().is_root() {
         return Err("a Docker daemon of its own needs root".to_owned());
     }
-    let missing = || NEEDED.iter().filter(|(program, _)| found(program).is_none()).map(|(_, package)| *package);
-    if missing().next().is_none() {
-        return Ok(());
-    }
-    let packages: Vec<&str> = missing().collect();
-    if found("apt-get").is_none() {
-        return Err(format!("{} is not there, and no apt-get to install it", packages.join(" and ")));
-    }
-    let apt = |words: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(["-q", "-y"]).args(words).env("DEBIAN_FRONTEND", "noninteractive");
-        drop(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status());
-    };
-    apt(&["update"]);
-    apt(&[&["install", "--no-install-recommends"], packages.as_slice()].concat());
-    match missing().next() {
-        None => Ok(()),
-        Some(package) => Err(format!("{package} could not be installed with apt-get")),
-    }
+    packages::needed(&NEEDED)
 }

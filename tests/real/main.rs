@@ -17,6 +17,8 @@ mod crash_loop;
 mod docker;
 mod engine;
 mod lane;
+#[path = "../harness/packages.rs"]
+mod packages;
 #[path = "../lossy/random.rs"]
 mod random;
 #[path = "../harness/sandbox.rs"]

@@ -135,6 +135,17 @@ makes ten times as many kills. A system that cannot be had here is said not to h
         parts: Some("RECOVER_REAL"),
     },
     Heavy {
+        name: "page",
+        title: "the page of `recover serve` in a real browser, its interface asked at random, and Alertmanager itself",
+        text: "\
+Drives headless Chromium with real clicks and keys: signs in, begins a run, answers its question, reads the report; looks at it light and
+dark, narrow and wide, for what is cut off or cannot be read. Debian's Alertmanager sends alerts to it; schemathesis asks it at random by
+its own description. chromium, chromium-driver and prometheus-alertmanager are installed where root may; what cannot be had is said.",
+        targets: &["page"],
+        night: false,
+        parts: None,
+    },
+    Heavy {
         name: "uml",
         title: "power cuts of a guest kernel with ext4 (only by name: not in `ci`)",
         text: "\

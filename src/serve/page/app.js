@@ -3,6 +3,8 @@
 const $ = (id) => document.getElementById(id);
 let role = null;
 let stream = null;
+// What is shown: whatever was asked for what was shown before comes too late.
+let view = 0;
 
 async function api(path, options = {}) {
   const headers = { "x-recover": "1", ...(options.body ? { "content-type": "application/json" } : {}) };
@@ -61,9 +63,10 @@ function soon(act) {
   return () => { if (due === null) due = setTimeout(() => { due = null; guarded(null, act); }, 30); };
 }
 
-async function overview() {
-  only("overview");
+async function overview(mine) {
   const [runs, held] = await Promise.all([api("/api/v1/runs"), api("/api/v1/alerts")]);
+  if (mine !== view) return;
+  only("overview");
   $("no-runs").hidden = runs.runs.length > 0;
   $("runs").replaceChildren(...runs.runs.map((run) => {
     const row = el("tr");
@@ -80,7 +83,7 @@ async function overview() {
     if (may("operate")) {
       item.append(
         button("Begin it", async () => { const begun = await post(`/api/v1/alerts/${id}/start`, {}); location.hash = `#/runs/${begun.run}`; }, item),
-        button("Dismiss", async () => { await post(`/api/v1/alerts/${id}/dismiss`, {}); await overview(); }, item));
+        button("Dismiss", async () => { await post(`/api/v1/alerts/${id}/dismiss`, {}); await overview(view); }, item));
     }
     return item;
   }));
@@ -93,9 +96,10 @@ async function choices() {
   $("target").replaceChildren(...targets.targets.map((name) => el("option", name, { value: name })));
 }
 
-async function detail(id) {
-  only("detail");
+async function detail(id, mine) {
   const told = await api(`/api/v1/runs/${id}`);
+  if (mine !== view) return;
+  only("detail");
   const { status } = told;
   $("detail-title").textContent = `${status.scenario} on ${status.target}: ${status.status}`;
   document.title = `${status.status}: ${status.scenario} on ${status.target}`;
@@ -149,6 +153,7 @@ function actions(id, status) {
 }
 
 async function show() {
+  const mine = ++view;
   if (role === null) {
     stream?.close();
     only("sign-in");
@@ -158,13 +163,13 @@ async function show() {
   }
   const found = location.hash.match(/^#\/runs\/(run_[0-9a-z]+)$/);
   if (found) {
-    const again = soon(() => detail(found[1]));
-    await detail(found[1]);
-    hear(`/api/v1/runs/${found[1]}/events`, again);
+    const again = soon(() => detail(found[1], mine));
+    await detail(found[1], mine);
+    if (mine === view) hear(`/api/v1/runs/${found[1]}/events`, again);
   } else {
     document.title = "recover";
-    await Promise.all([overview(), choices()]);
-    hear("/api/v1/events", soon(overview));
+    await Promise.all([overview(mine), choices()]);
+    if (mine === view) hear("/api/v1/events", soon(() => overview(mine)));
   }
 }
 

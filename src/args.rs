@@ -411,6 +411,9 @@ pub(crate) struct AnswerArgs {
     /// The choice, where the question has more than yes and no
     #[arg(long, value_name = "C")]
     pub(crate) choice: Option<String>,
+    /// Answer at this socket (`approvals.socket`), without the configuration or the state directory
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
 }
 
 /// `recover baseline …`

@@ -29,6 +29,9 @@ pub(crate) struct Config {
     /// Who else is told of what runs do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) hook: Vec<crate::hooks::config::Hook>,
+    /// Where people who may approve and do nothing else are heard, while there is an owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) approvals: Option<Approvals>,
     /// How `recover serve` is reached, and what it does by itself.
     #[serde(default)]
     pub(crate) serve: crate::serve::config::Serve,
@@ -53,6 +56,9 @@ pub(crate) struct Policy {
     /// How long a person has to answer a question, for example `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) answer_within: Option<recover_adapters::Span>,
+    /// Whether what a run asks is approved by another person than the one who began it. It is recorded in the run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) second_person: bool,
     /// Where this many other targets had the same procedure begun within the time, the next is held and a person asked: the same
     /// symptom on many targets at once is seldom theirs. Five within ten minutes if it is not said.
     #[serde(default)]
@@ -63,6 +69,16 @@ pub(crate) struct Policy {
     /// How long a target that was recovered is left alone, for example `15m`. Not at all if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rest: Option<recover_adapters::Span>,
+}
+
+/// A socket for a group: its members approve and deny.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approvals {
+    /// Where it is: in a folder that the group may enter.
+    pub(crate) socket: PathBuf,
+    /// The group, by name or number.
+    pub(crate) group: String,
 }
 
 /// How many other targets.

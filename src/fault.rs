@@ -152,6 +152,10 @@ codes! {
     KeyUnusable = "RCV0043" Usage "the key cannot be used"
         "A signing key is ed25519 in PKCS#8 and PEM, readable by its owner alone (openssl genpkey -algorithm ed25519); a public one is a \
          SubjectPublicKeyInfo in PEM, as `recover key` prints it.",
+    SamePerson = "RCV0050" PersonNeeded "another person is needed"
+        "The run was begun under a policy (`policy.second_person`) by which whoever began it does not approve what it asks, and the policy \
+         is recorded in the run. Another person approves it, as another user of this host or through `approvals.socket`, or with a token of \
+         another role. Whoever cannot be told apart counts as one: the same login, root without a login, a browser and a terminal.",
     Braked = "RCV0044" PersonNeeded "a brake holds the run"
         "Nothing was begun and nothing stopped. Either many targets show the same symptom at once (`policy.brake`), which is seldom \
          theirs: look at what they share, the network, the control plane, a rollout. Or this target was recovered a moment ago \

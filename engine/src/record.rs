@@ -63,6 +63,9 @@ pub struct Begun {
     /// Why it was begun although the brake held it, in the words of whoever began it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub despite: Option<String>,
+    /// Whether what it asks is approved by another person than the one who began it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub second_person: bool,
     /// What earlier runs consumed of this subject.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consumed: Vec<Spent>,

@@ -137,6 +137,7 @@ impl Plan {
             ticket: None,
             request_id: None,
             despite: None,
+            second_person: false,
             consumed: Vec::new(),
         };
         Charter { begun, graph: Arc::clone(&self.graph), guards: Arc::from([]) }

@@ -89,6 +89,7 @@ impl Registered {
             ticket: None,
             request_id: None,
             despite: None,
+            second_person: false,
             consumed: Vec::new(),
         });
         Charter { begun, graph: Arc::clone(&parsed.graph), guards: Arc::clone(&parsed.guards) }

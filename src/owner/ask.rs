@@ -54,6 +54,9 @@ pub(crate) struct StartAsk {
     /// Why nothing is to hold it back.
     #[serde(default)]
     pub(crate) despite: Option<String>,
+    /// Whether what it asks is approved by another person than the one who begins it.
+    #[serde(default)]
+    pub(crate) second_person: bool,
 }
 
 /// What a client hears.

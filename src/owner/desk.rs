@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::actor::Actor;
+use crate::config::Config;
 use crate::fault::{Code, Exit, Fault};
 use crate::hooks::Hooks;
-use crate::hooks::config::Hook;
 use crate::owner::ask::{Envelope, Tell, fault_of};
 use crate::owner::live::Live;
 use crate::owner::office::Office;
@@ -29,7 +29,7 @@ const TURNS: u32 = 1_200;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// Has a request carried out, prints what is heard, and says how the process is to end.
-pub(crate) fn submit(state: &Path, hooks: &[Hook], envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
+pub(crate) fn submit(state: &Path, config: &Config, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -38,8 +38,8 @@ pub(crate) fn submit(state: &Path, hooks: &[Hook], envelope: Envelope, printer: 
         let (mut silent, mut last_holder) = (0, 0);
         for _ in 0..TURNS {
             match Store::open(state)? {
-                Opened::Own(store) => return own(state, *store, hooks, envelope, printer).await,
-                Opened::Held { holder } => match ask(state, &envelope, printer).await {
+                Opened::Own(store) => return own(state, *store, config, envelope, printer).await,
+                Opened::Held { holder } => match ask(&socket::path(state), &envelope, printer).await {
                     Heard::Last(exit) => return exit,
                     Heard::OwnerDied => {
                         if silent > 0 || last_holder == 0 {
@@ -65,12 +65,13 @@ pub(crate) fn submit(state: &Path, hooks: &[Hook], envelope: Envelope, printer: 
 }
 
 /// As the owner: carries the request out, serves others, and stays until the last run has stopped.
-async fn own(state: &Path, store: Store, hooks: &[Hook], envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
+async fn own(state: &Path, store: Store, config: &Config, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
     let actor = envelope.actor.json();
     // Bound in the directory that was judged, and not in what has its name by now. The office holds it open.
     let anchored = store.journal().anchored();
     let office = Office::new(store, holder(state))?;
-    let hooks = Hooks::start(hooks, state, &office)?;
+    let hooks = Hooks::start(&config.hook, state, &office)?;
+    hear_approvals(config, &office)?;
     let listener = socket::bind(&anchored)
         .map_err(|e| Fault::caused(Code::Unreadable, "the owner's socket cannot be made", &e))?;
     tokio::task::spawn_local(socket::serve(Rc::clone(&office), listener));
@@ -113,6 +114,29 @@ async fn own(state: &Path, store: Store, hooks: &[Hook], envelope: Envelope, pri
     said.unwrap_or(Ok(Exit::Bug))
 }
 
+/// From now on people who may approve are heard, where there are such.
+pub(crate) fn hear_approvals(config: &Config, office: &Rc<Office>) -> Result<(), Fault> {
+    if let Some(approvals) = &config.approvals {
+        let listener = socket::bind_approvals(approvals)?;
+        tokio::task::spawn_local(socket::serve_approvals(Rc::clone(office), listener));
+    }
+    Ok(())
+}
+
+/// Asks at a socket for approvals: whoever is there is the owner, and nobody here becomes one.
+pub(crate) fn submit_at(socket: &Path, envelope: &Envelope, printer: Printer) -> Result<Exit, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Fault::caused(Code::NoResources, "the runtime cannot be started", &e))?;
+    match runtime.block_on(ask(socket, envelope, printer)) {
+        Heard::Last(exit) => exit,
+        Heard::NoSocket => Err(Fault::new(Code::OwnerGone, format!("nobody hears at {}", socket.display()))
+            .hint("questions are heard there while an owner waits: `recover serve`, or a command with --wait")),
+        Heard::OwnerDied => Err(Fault::new(Code::OwnerGone, "the owner is gone before it answered")),
+    }
+}
+
 /// After a failed write or sync nothing may be flushed, retried or dropped: the process ends here.
 #[expect(clippy::disallowed_methods, reason = "a poisoned journal must not run destructors, sled's least of all")]
 pub(crate) fn die(fault: &Fault, printer: Printer) -> ! {
@@ -131,8 +155,8 @@ enum Heard {
     NoSocket,
 }
 
-async fn ask(state: &Path, envelope: &Envelope, printer: Printer) -> Heard {
-    let Ok(stream) = UnixStream::connect(socket::path(state)).await else { return Heard::NoSocket };
+async fn ask(socket: &Path, envelope: &Envelope, printer: Printer) -> Heard {
+    let Ok(stream) = UnixStream::connect(socket).await else { return Heard::NoSocket };
     let (read, mut write) = stream.into_split();
     let Ok(mut text) = serde_json::to_vec(envelope) else { return Heard::NoSocket };
     text.push(b'\n');

@@ -26,6 +26,8 @@ pub(crate) struct RunHost {
     next_id: Cell<u64>,
     /// Answers routine questions, in this actor's name.
     pub(crate) yes: RefCell<Option<std::sync::Arc<str>>>,
+    /// Whether another person than the one who began it has to approve: then nothing is answered by itself.
+    pub(crate) second_person: Cell<bool>,
     /// Until when people are waited for.
     pub(crate) wait_until: Cell<Option<Millis>>,
     /// Durable commits that this process made for the run.
@@ -43,6 +45,7 @@ impl RunHost {
             audience: RefCell::new(Vec::new()),
             next_id: Cell::new(1),
             yes: RefCell::new(None),
+            second_person: Cell::new(false),
             wait_until: Cell::new(None),
             commits: Cell::new(0),
             head: Cell::new(None),

@@ -9,6 +9,6 @@ pub(crate) mod result;
 pub(crate) mod socket;
 mod watch;
 
-pub(crate) use desk::{crash, die, holder, submit};
+pub(crate) use desk::{crash, die, hear_approvals, holder, submit, submit_at};
 pub(crate) use office::Office;
 pub(crate) use watch::Watch;

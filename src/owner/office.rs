@@ -14,6 +14,7 @@ use recover_scenarios::Registered;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
+use crate::actor::{Actor, are_two};
 use crate::anchor;
 use crate::clock;
 use crate::fault::{Code, Fault};
@@ -149,6 +150,9 @@ impl Office {
             }
             Ask::Answer { run, question, choice, deny, reason } => {
                 let choice = choice.unwrap_or_else(|| if deny { Choice::DENY } else { Choice::APPROVE }.to_owned());
+                if choice != Choice::DENY {
+                    self.another_person(&run, &envelope.actor)?;
+                }
                 self.wish(&run, &envelope, listener, actor, Wish::Answer { question, choice, reason }).await
             }
             Ask::Cancel { run, reason } => self.wish(&run, &envelope, listener, actor, Wish::Cancel { reason }).await,
@@ -163,6 +167,20 @@ impl Office {
                 self.wish(&run, &envelope, listener, actor, Wish::Abandon { reason }).await
             }
         }
+    }
+
+    /// Where a run wants a second person, whoever began it does not approve it; also not by `--yes`.
+    fn another_person(&self, run: &str, actor: &Actor) -> Result<(), Fault> {
+        let entries = self.store.entries(self.find(run)?)?;
+        if !store::begun_of(&entries)?.second_person {
+            return Ok(());
+        }
+        let first = entries.first().and_then(|entry| serde_json::from_str::<Actor>(entry.actor()).ok());
+        if first.is_some_and(|first| are_two(&first, actor)) {
+            return Ok(());
+        }
+        Err(Fault::new(Code::SamePerson, format!("{run} is approved by another person than the one who began it"))
+            .hint("ask somebody who logs in as another user; who cannot be told apart counts as one"))
     }
 
     fn find(&self, run: &str) -> Result<RunId, Fault> {
@@ -301,6 +319,7 @@ impl Office {
             ticket: ask.ticket,
             request_id: ask.request_id,
             despite: ask.despite,
+            second_person: ask.second_person,
             consumed,
             ..begun
         });
@@ -352,6 +371,7 @@ impl Office {
     fn execute_on(self: &Rc<Self>, host: Rc<RunHost>, ready: Ready, envelope: &Envelope, listener: Listener) {
         let Ready { mut run, target } = ready;
         let id = run.position().run;
+        host.second_person.set(run.position().charter.begun.second_person);
         prepare(&host, envelope);
         if let recover_engine::Phase::Asked { seq, asked } = &run.position().phase {
             host.answer_routine(*seq, asked);
@@ -450,7 +470,7 @@ fn without_secrets(envelope: &Envelope) -> Ask {
 
 /// What a request brings along for the run that it follows.
 fn prepare(host: &RunHost, envelope: &Envelope) {
-    if envelope.yes {
+    if envelope.yes && !host.second_person.get() {
         *host.yes.borrow_mut() = Some(envelope.actor.json());
     }
     if let Some(wait) = envelope.wait_ms {

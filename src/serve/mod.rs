@@ -29,7 +29,7 @@ use crate::args::Global;
 use crate::clock;
 use crate::fault::{Code, Exit, Fault};
 use crate::hooks::Hooks;
-use crate::owner::{Office, Watch, die, holder, socket};
+use crate::owner::{Office, Watch, die, hear_approvals, holder, socket};
 use crate::place::Place;
 use crate::printer::Printer;
 use crate::serve::auth::{Auth, Role};
@@ -79,6 +79,7 @@ async fn run(place: Place, mut config: Serve, printer: Printer) -> Result<Exit, 
     let control = socket::bind(&anchored)
         .map_err(|e| Fault::caused(Code::Unreadable, "the owner's socket cannot be made", &e))?;
     spawn_local(socket::serve(Rc::clone(&office), control));
+    hear_approvals(&place.loaded.config, &office)?;
     let (watch, heard) = Watch::new();
     office.watch(watch.clone());
     let (counter, mut asks) = Counter::new(place.clone(), config.clone(), auth, watch)?;

@@ -6,7 +6,7 @@ use crate::actor::Actor;
 use crate::args::{AnswerArgs, Global, ReasonArgs, StartArgs};
 use crate::fault::{Code, Exit, Fault, nearest};
 use crate::owner::ask::{Ask, Envelope, StartAsk, VERSION};
-use crate::owner::submit;
+use crate::owner::{submit, submit_at};
 use crate::place::{Place, SANDBOX};
 use crate::printer::{Printer, interactive};
 use crate::records::Records;
@@ -154,6 +154,7 @@ pub(crate) fn choose_in(place: Place, start: &StartArgs) -> Result<Chosen, Fault
         attach: start.attach,
         brake: config.policy.brake(),
         despite: start.despite.clone(),
+        second_person: config.policy.second_person,
     };
     Ok(Chosen { place, scenario, name, target, ask })
 }
@@ -175,7 +176,7 @@ pub(super) fn start(global: &Global, start: &StartArgs, printer: Printer) -> Res
     let built_in = chosen.name == SANDBOX;
     let exit = submit(
         &state,
-        &chosen.place.loaded.config.hook,
+        &chosen.place.loaded.config,
         envelope(global, Some(chosen.target), Ask::Start(Box::new(chosen.ask))),
         printer,
     )?;
@@ -228,7 +229,7 @@ fn ask_here(global: &Global, state: &std::path::Path, mut exit: Exit, printer: P
             deny: false,
             reason: "answered at the terminal".into(),
         };
-        exit = submit(state, &place.loaded.config.hook, envelope(global, target, ask), printer)?;
+        exit = submit(state, &place.loaded.config, envelope(global, target, ask), printer)?;
     }
     Ok(exit)
 }
@@ -247,7 +248,7 @@ fn on_run(global: &Global, run: &str, printer: Printer, ask: Ask) -> Result<Exit
     let place = Place::of(global)?;
     let target = target_of(&place, run)?;
     let built_in = Records::open(&place.state)?.begun(store::parse_run(run)?)?.target == SANDBOX;
-    let exit = submit(&place.state, &place.loaded.config.hook, envelope(global, target, ask), printer)?;
+    let exit = submit(&place.state, &place.loaded.config, envelope(global, target, ask), printer)?;
     ask_here(global, &place.state, exit, printer).inspect(|exit| finish(built_in, &place, *exit, printer))
 }
 
@@ -313,6 +314,11 @@ pub(super) fn answer(global: &Global, args: AnswerArgs, deny: bool, printer: Pri
         })
         .transpose()?;
     let ReasonArgs { run, reason } = args.reason;
+    if let Some(socket) = &args.socket {
+        // Whoever may only approve sees neither the configuration nor the journal.
+        let ask = Ask::Answer { run, question, choice: args.choice, deny, reason };
+        return submit_at(socket, &envelope(global, None, ask), printer);
+    }
     let ask = Ask::Answer { run: run.clone(), question, choice: args.choice, deny, reason };
     on_run(global, &run, printer, ask)
 }

@@ -29,6 +29,7 @@ mod index;
 mod kill;
 mod manual;
 mod marks;
+mod people;
 mod plan;
 mod plane;
 mod reconnect;

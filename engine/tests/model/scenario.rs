@@ -187,6 +187,7 @@ pub(crate) fn the_charter() -> Arc<Charter> {
             ticket: None,
             request_id: None,
             despite: None,
+            second_person: false,
             consumed: Vec::new(),
         };
         Arc::new(charter(begun).unwrap())

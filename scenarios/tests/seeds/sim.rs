@@ -318,6 +318,7 @@ impl Sim<'_> {
             ticket: None,
             request_id,
             despite: None,
+            second_person: false,
             consumed: Vec::new(),
         };
         Arc::new(Charter { begun, graph: Arc::clone(graph), guards: Arc::clone(guards) })

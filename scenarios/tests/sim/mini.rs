@@ -182,6 +182,7 @@ fn plan(entry: ScenarioEntry) -> Rc<Plan> {
         ticket: None,
         request_id: None,
         despite: None,
+        second_person: false,
         consumed: Vec::new(),
     };
     Rc::new(Plan { entry, charter: Arc::new(charter(begun).expect("its own charter")) })

@@ -1,6 +1,20 @@
 //! The words of the command line.
 
+mod checks;
+mod handoff;
+mod init;
+mod plans;
+mod replay;
+mod support;
+
 use std::path::PathBuf;
+
+pub(crate) use checks::{DoctorArgs, RehearseArgs};
+pub(crate) use handoff::HandoffArgs;
+pub(crate) use init::{InitArgs, WorkloadKind};
+pub(crate) use plans::{ByPlanArgs, PlanArgs};
+pub(crate) use replay::ReplayArgs;
+pub(crate) use support::SupportBundleArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -34,6 +48,8 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(flatten)]
     pub(crate) start: StartArgs,
+    #[command(flatten)]
+    pub(crate) by: ByPlanArgs,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -150,33 +166,6 @@ pub(crate) struct ExportArgs {
     pub(crate) key: Option<PathBuf>,
 }
 
-/// What is to be packed.
-#[derive(Clone, Debug, Args)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "\
-Writes a tar archive, readable by you alone, with a manifest that lists each file in it, its size and its SHA-256. Secrets are
-taken out; the configuration and evidence texts are not in it. Nothing at the target is changed, and no file is overwritten.
-
-    recover support-bundle --target edge-1
-    recover support-bundle --target edge-1 --mask-hosts --out /tmp/case-4711.tar
-    docker logs vaultpam-connector 2>&1 | recover support-bundle --target edge-1 --log -"
-)]
-pub(crate) struct SupportBundleArgs {
-    /// The target, as the configuration names it
-    #[arg(long, value_name = "NAME")]
-    pub(crate) target: Option<String>,
-    /// The file to write; without it, recover-NAME-TIME.tar here
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    /// Put words in the place of host names and addresses
-    #[arg(long)]
-    pub(crate) mask_hosts: bool,
-    /// A log to pack instead of the workload's own; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) log: Option<PathBuf>,
-}
-
 /// One run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArg {
@@ -207,14 +196,6 @@ pub(crate) struct ReportArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// What is replayed.
-#[derive(Debug, Args)]
-pub(crate) struct ReplayArg {
-    /// The run, or the file of a bundle
-    #[arg(value_name = "RUN|FILE")]
-    pub(crate) run: String,
-}
-
 /// A run and a reason.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReasonArgs {
@@ -230,7 +211,7 @@ pub(crate) struct ReasonArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show what a run would do: what is observed now, what is predicted, where the point of no return lies
-    Plan(StartArgs),
+    Plan(PlanArgs),
     /// Name the failure class of a connector from what can be read; changes nothing
     Diagnose(DiagnoseArgs),
     /// Pack what a supporter needs to see into one file: status, storage, log, diagnosis, runs; redacted, and changes nothing
@@ -320,7 +301,7 @@ SIGTERM stops each run at its next boundary; the next start resumes them.")]
         name: Option<String>,
     },
     /// Fold a run's records again and show it; needs neither configuration of the target nor network
-    Replay(ReplayArg),
+    Replay(ReplayArgs),
     /// Check hashes, chains, transitions and guards: of a run, of the whole log, or of a bundle, which needs nothing but the file
     Verify {
         /// The run, or the file of a bundle
@@ -335,11 +316,22 @@ SIGTERM stops each run at its next boundary; the next start resumes them.")]
         /// The public key that must have signed the bundle, in PEM
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// Compare with what the other side wrote down: a sandbox's ledger, or its audit events as JSON
+        #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["all", "expect", "key"])]
+        against: Vec<PathBuf>,
     },
     /// Write a run into one signed file that can be verified without this state directory
     Export(ExportArgs),
     /// Write down a run for people: what was wrong, what was done, by whom, and what proves it
     Report(ReportArgs),
+    /// Write a first configuration, from flags or by asking
+    Init(InitArgs),
+    /// Look whether a run could begin: configuration, state directory, authority, clocks; changes nothing
+    Doctor(DoctorArgs),
+    /// Prove what a run needs at a target, without acting; what came of it is kept with its time
+    Rehearse(RehearseArgs),
+    /// What is left of a run as commands for a person, with what must not be done and where the evidence is
+    Handoff(HandoffArgs),
     /// Show the public half of the key that signs what is exported from here; it is made on first use
     Key,
     /// How a target is when it is well: recorded by a person, compared when it is not

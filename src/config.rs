@@ -134,6 +134,8 @@ enum ReprovisionSchema {
     Allow,
 }
 
+const SYSTEM: &str = "/etc/recover/recover.toml";
+
 /// A configuration and where it came from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Loaded {
@@ -146,7 +148,7 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Fault> {
     if let Some(path) = named.map(Path::to_owned).or_else(|| std::env::var_os("RECOVER_CONFIG").map(PathBuf::from)) {
         return read(&path).map(|config| Loaded { config, from: Some(path) });
     }
-    let system = Path::new("/etc/recover/recover.toml");
+    let system = Path::new(SYSTEM);
     for path in [Some(system.to_owned()), xdg_config()].into_iter().flatten() {
         if path.exists() {
             let mut config = read(&path)?;
@@ -157,6 +159,11 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Fault> {
         }
     }
     Ok(Loaded::default())
+}
+
+/// Where a configuration is looked for that nobody names: the system's for root, the user's own for anybody else.
+pub(crate) fn usual() -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() { Some(SYSTEM.into()) } else { xdg_config() }
 }
 
 fn xdg_config() -> Option<PathBuf> {

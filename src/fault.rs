@@ -160,6 +160,22 @@ codes! {
         "Nothing was begun and nothing stopped. Either many targets show the same symptom at once (`policy.brake`), which is seldom \
          theirs: look at what they share, the network, the control plane, a rollout. Or this target was recovered a moment ago \
          (`policy.rest`) or too often (`policy.flaps`): find out what undoes it. Then begin it with --despite REASON, which is journaled.",
+    PlanDrifted = "RCV0045" GuardRefused "the target is not as the plan saw it"
+        "Nothing was done. The message names what differs. A plan holds for what it saw: make a new one with `recover plan --out`, and \
+         look at it again before it is carried out.",
+    PlanOfAnother = "RCV0046" Usage "the plan is of another procedure or configuration"
+        "Nothing was done. The scenario's graph or guards, the target's configuration or the parameters are not those that the plan was \
+         made with. Make a new plan with this build and this configuration.",
+    PlanUnusable = "RCV0047" Usage "the plan cannot be used"
+        "Nothing was done. The file cannot be read, is no plan, was changed after it was made, or ends where nobody could tell how it goes \
+         on. `recover plan --scenario NAME --target NAME --out FILE` makes one.",
+    PlanOld = "RCV0048" Usage "the plan is too old"
+        "Nothing was done. A plan is carried out within an hour, or within --plan-age, of its making: what was seen then may not be so now. \
+         A plan that is of the future says that a clock is wrong.",
+    Disagrees = "RCV0049" PersonNeeded "the run and the other side's log do not agree"
+        "An effect is in the log of the other side and in no record of the run, or the other way round, or the outcome of a step that had \
+         one is not journaled. The lines name each. Nothing was changed. Somebody else acted at the same time, or one of the two logs is \
+         not whole: find out which before you trust either.",
 }
 
 /// An error on its way out.

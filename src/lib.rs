@@ -3,12 +3,15 @@
 //! [`outside`] is how what comes from outside is read, without a process, a file or a network around it.
 
 mod actor;
+mod against;
 mod anchor;
 mod args;
 mod bundle;
+mod checks;
 mod clock;
 mod config;
 mod fault;
+mod handoff;
 mod hooks;
 mod keeping;
 mod line;

@@ -41,7 +41,7 @@ impl Place {
     }
 }
 
-fn default_state() -> Result<PathBuf, Fault> {
+pub(crate) fn default_state() -> Result<PathBuf, Fault> {
     if rustix::process::geteuid().is_root() {
         return Ok("/var/lib/recover".into());
     }

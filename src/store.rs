@@ -104,6 +104,8 @@ pub(crate) struct Folded {
     pub(crate) position: Position,
     /// Whether this build's machine was asked too.
     pub(crate) machine: Asked,
+    /// That machine, where this build knows the version.
+    pub(crate) typed: Option<Box<dyn recover_engine::Machine>>,
 }
 
 /// Whether this build's typed machine agreed with a run's own graph.
@@ -142,7 +144,8 @@ pub(crate) fn fold(entries: &[Entry]) -> Result<Folded, Fault> {
     if let Some(known) = known {
         let machine = known.entry.begin(&charter.begun.params).map_err(|e| illegal(&e))?;
         let run = Run::resume(entries, charter, machine, "{}".into()).map_err(|e| illegal(&e))?;
-        return Ok(Folded { position: run.position().clone(), machine: Asked::Agreed });
+        let typed = Some(run.machine().boxed_clone());
+        return Ok(Folded { position: run.position().clone(), machine: Asked::Agreed, typed });
     }
     let (first, rest) = entries.split_first().ok_or_else(|| damaged_run("the run has no records"))?;
     let mut position = Position::begin(first.header(), first.hash(), charter).map_err(|e| illegal(&e))?;
@@ -150,7 +153,7 @@ pub(crate) fn fold(entries: &[Entry]) -> Result<Folded, Fault> {
         let record = Record::parse(entry.header().kind, entry.payload()).map_err(damaged_run)?;
         position.advance(entry.header(), entry.hash(), record).map_err(|e| illegal(&e))?;
     }
-    Ok(Folded { position, machine: Asked::VersionUnknown })
+    Ok(Folded { position, machine: Asked::VersionUnknown, typed: None })
 }
 
 /// The journal, open for writing.

@@ -66,6 +66,9 @@ pub struct Begun {
     /// Whether what it asks is approved by another person than the one who began it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub second_person: bool,
+    /// The digest of the plan that it carries out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Digest>,
     /// What earlier runs consumed of this subject.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consumed: Vec<Spent>,

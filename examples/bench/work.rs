@@ -135,6 +135,7 @@ impl Plan {
             digest: self.digest,
             alert: None,
             ticket: None,
+            plan: None,
             request_id: None,
             despite: None,
             second_person: false,

@@ -87,6 +87,7 @@ impl Registered {
             digest: parsed.digest,
             alert: None,
             ticket: None,
+            plan: None,
             request_id: None,
             despite: None,
             second_person: false,

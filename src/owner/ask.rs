@@ -57,6 +57,9 @@ pub(crate) struct StartAsk {
     /// Whether what it asks is approved by another person than the one who begins it.
     #[serde(default)]
     pub(crate) second_person: bool,
+    /// The digest of the plan that it carries out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) plan: Option<recover_engine::Digest>,
 }
 
 /// What a client hears.

@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 mod desk;
+mod hear;
 mod host;
 mod live;
 mod office;

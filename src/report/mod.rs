@@ -1,9 +1,10 @@
 //! The report of a run: what was wrong, what was done, by whom, how long it took, what a person answered, what is left, and what
 //! proves it. A document of a few kinds of block, made from the records alone; `markdown` and `html` write it down.
 
+mod handoff;
 mod html;
 mod markdown;
-mod told;
+pub(crate) mod told;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 use crate::clock;
 use crate::store::Folded;
 
+pub(crate) use handoff::handoff;
 pub(crate) use html::html;
 pub(crate) use markdown::markdown;
 
@@ -114,6 +116,7 @@ fn facts(material: &Material<'_>, ending: Option<&Ending>) -> Vec<(&'static str,
         ("By", told::people(material.entries).join("; ")),
     ];
     facts.extend(begun.alert.clone().map(|alert| ("Alert", alert)));
+    facts.extend(begun.plan.map(|plan| ("Plan", plan.to_string())));
     facts.extend(begun.ticket.clone().map(|ticket| ("Ticket", ticket)));
     facts.extend(begun.despite.clone().map(|why| ("Begun although a brake held it", why)));
     if let Some(workload) = ending.and_then(|ending| ending.workload.as_ref()) {

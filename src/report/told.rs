@@ -135,7 +135,7 @@ pub(super) fn people(entries: &[Entry]) -> Vec<String> {
 }
 
 /// A rule in a sentence.
-pub(super) fn guard(guard: &Guard) -> String {
+pub(crate) fn guard(guard: &Guard) -> String {
     let after = |since: &[String]| {
         if since.is_empty() { String::new() } else { format!(", and that after the last of: {}", since.join(", ")) }
     };

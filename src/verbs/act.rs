@@ -85,6 +85,12 @@ fn sandbox_config(place: &Place) -> Result<config::Config, Fault> {
     config::load(Some(&path)).map(|loaded| loaded.config)
 }
 
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// The fault that a failure of the sandbox is.
 pub(super) fn sandbox_fault(error: &sandbox::Error) -> Fault {
     let code = if error.exit_code() == Exit::Usage as u8 { Code::Usage } else { Code::Sandbox };
@@ -155,6 +161,7 @@ pub(crate) fn choose_in(place: Place, start: &StartArgs) -> Result<Chosen, Fault
         brake: config.policy.brake(),
         despite: start.despite.clone(),
         second_person: config.policy.second_person,
+        plan: None,
     };
     Ok(Chosen { place, scenario, name, target, ask })
 }
@@ -171,7 +178,10 @@ fn envelope(global: &Global, target: Option<Target>, ask: Ask) -> Envelope {
 }
 
 pub(super) fn start(global: &Global, start: &StartArgs, printer: Printer) -> Result<Exit, Fault> {
-    let chosen = choose(global, start, printer)?;
+    start_chosen(global, choose(global, start, printer)?, printer)
+}
+
+pub(super) fn start_chosen(global: &Global, chosen: Chosen, printer: Printer) -> Result<Exit, Fault> {
     let state = chosen.place.state.clone();
     let built_in = chosen.name == SANDBOX;
     let exit = submit(

@@ -157,6 +157,11 @@ fn differences<'a>(recorded: &'a Facts, now: &'a Facts) -> Vec<Difference<'a>> {
     names.into_iter().filter_map(difference).collect()
 }
 
+/// What differs, each in a few words.
+pub(crate) fn differences_told(recorded: &Facts, now: &Facts) -> Vec<String> {
+    differences(recorded, now).iter().map(|difference| difference.shown().replacen("differs  ", "", 1)).collect()
+}
+
 fn heading(about: &About, at: recover_engine::Millis, actor: &Value, reason: &str) -> String {
     let who = actor["login_uid"].as_u64().or_else(|| actor["uid"].as_u64()).unwrap_or_default();
     let host = actor["host"].as_str().unwrap_or_default();

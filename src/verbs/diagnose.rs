@@ -79,14 +79,8 @@ fn run_with(diagnosis: &Diagnosis, target: &str, alert: Option<&str>) -> Option<
     if diagnosis.sureness == Sureness::Unsure {
         return None;
     }
-    let alert = alert.map(|name| format!(" --alert {}", quoted(name))).unwrap_or_default();
-    Some(format!("recover --scenario {scenario} --target {}{alert}", quoted(target)))
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    let alert = alert.map(|name| format!(" --alert {}", act::quoted(name))).unwrap_or_default();
+    Some(format!("recover --scenario {scenario} --target {}{alert}", act::quoted(target)))
 }
 
 pub(super) fn as_json(diagnosis: &Diagnosis, target: &str, run_with: Option<&str>, exit: Exit) -> Value {
@@ -223,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
-        assert_eq!(quoted("edge-1"), "edge-1");
-        assert_eq!(quoted("a b; rm 'x'"), r"'a b; rm '\''x'\'''");
+        assert_eq!(act::quoted("edge-1"), "edge-1");
+        assert_eq!(act::quoted("a b; rm 'x'"), r"'a b; rm '\''x'\'''");
     }
 }

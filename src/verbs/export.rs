@@ -28,10 +28,7 @@ pub(super) fn export(global: &Global, words: &ExportArgs, printer: Printer) -> R
     };
     let bytes = bundle.signed(&key)?;
     let out = words.out.clone().unwrap_or_else(|| PathBuf::from(format!("{run}.bundle.json")));
-    whole::write_new(&out, |file| file.write_all(&bytes)).map_err(|e| {
-        let fault = Fault::caused(Code::BundleNotWritten, &format!("{} cannot be written", out.display()), &e);
-        if e.kind() == std::io::ErrorKind::AlreadyExists { fault.hint("name another file with --out") } else { fault }
-    })?;
+    whole::write_new(&out, |file| file.write_all(&bytes)).map_err(|e| whole::fault(&out, &e))?;
     let public = key.public();
     if made {
         printer.talk(

@@ -1,10 +1,15 @@
 //! The verbs of the command line, one file for each family.
 
 mod act;
+mod against;
 mod baseline;
 mod diagnose;
+mod doctor;
 mod export;
+mod handoff;
+mod init;
 mod journal;
+mod killed;
 mod manual;
 mod plan;
 mod procedure;
@@ -12,6 +17,9 @@ mod replay;
 mod report;
 mod runs;
 mod support_bundle;
+
+pub(crate) use act::quoted;
+pub(crate) use baseline::differences_told as differences;
 
 use crate::args::{Cli, Command, ConfigCommand};
 use crate::config;
@@ -27,18 +35,20 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
     let printer = Printer { output: cli.global.output };
     let global = &cli.global;
     let Some(command) = cli.command else {
-        return if cli.start.dry_run {
-            plan::plan(global, &cli.start, printer)
+        return if let Some(file) = &cli.by.plan {
+            plan::begin(global, &cli.start, file, cli.by.plan_age, printer)
+        } else if cli.start.dry_run {
+            plan::plan(global, &cli.start, None, printer)
         } else {
             act::start(global, &cli.start, printer)
         };
     };
-    if cli.start.scenario.is_some() {
+    if cli.start.scenario.is_some() || cli.by.plan.is_some() {
         return Err(Fault::new(Code::Usage, "--scenario begins a run and goes with no other command but plan")
             .hint("recover plan --scenario NAME --target NAME"));
     }
     match command {
-        Command::Plan(start) => plan::plan(global, &start, printer),
+        Command::Plan(words) => plan::plan(global, &words.start, words.out.as_deref(), printer),
         Command::Diagnose(words) => diagnose::diagnose(global, &words, printer),
         Command::SupportBundle(words) => support_bundle::support_bundle(global, &words, printer),
         Command::Resume { run, all } => act::resume(global, run.as_deref(), all, printer),
@@ -57,18 +67,27 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
         Command::Scenarios => procedure::scenarios(printer),
         Command::Graph { name, format } => procedure::graph(&name, &format, printer),
         Command::Check { name } => procedure::check(name.as_deref(), printer),
-        Command::Replay(run) => replay::replay(global, &run.run, printer),
-        Command::Verify { run: Some(file), all: false, expect: None, key } if export::names_a_file(&file) => {
+        Command::Replay(words) => replay::replay(global, &words, printer),
+        Command::Verify { run, against, .. } if !against.is_empty() => {
+            against::verify(global, run.as_deref(), &against, printer)
+        }
+        Command::Verify { run: Some(file), all: false, expect: None, key, against: _ }
+            if export::names_a_file(&file) =>
+        {
             export::verify(file.as_ref(), key.as_deref(), printer)
         }
         Command::Verify { key: Some(_), .. } => {
             Err(Fault::new(Code::Usage, "--key is for a bundle: recover verify FILE --key PUB"))
         }
-        Command::Verify { run, all, expect, key: None } => {
+        Command::Verify { run, all, expect, key: None, against: _ } => {
             replay::verify(global, run.as_deref(), all, expect.as_deref(), printer)
         }
         Command::Export(words) => export::export(global, &words, printer),
         Command::Report(words) => report::report(global, &words, printer),
+        Command::Init(words) => init::init(global, &words, printer),
+        Command::Doctor(words) => doctor::doctor(global, &words, printer),
+        Command::Rehearse(words) => doctor::rehearse(global, &words, printer),
+        Command::Handoff(words) => handoff::handoff(global, &words, printer),
         Command::Key => export::key(global, printer),
         Command::Baseline { command } => baseline::run(global, command, printer),
         Command::Journal { command } => journal::run(global, command, printer),

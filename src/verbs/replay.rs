@@ -3,7 +3,7 @@
 use recover_engine::{Entry, Phase, RunId, Stop};
 use serde_json::json;
 
-use crate::args::Global;
+use crate::args::{Global, ReplayArgs};
 use crate::bundle::Bundle;
 use crate::fault::{Code, Exit, Fault};
 use crate::line;
@@ -12,16 +12,24 @@ use crate::place::Place;
 use crate::printer::Printer;
 use crate::records::Records;
 use crate::store::{Folded, parse_run};
-use crate::verbs::export;
+use crate::verbs::{export, killed};
 
-pub(super) fn replay(global: &Global, run: &str, printer: Printer) -> Result<Exit, Fault> {
+pub(super) fn replay(global: &Global, words: &ReplayArgs, printer: Printer) -> Result<Exit, Fault> {
+    let run = words.run.as_str();
+    let in_part = |entries: &[Entry]| killed::told(entries, words.until, words.step, printer);
     if export::names_a_file(run) {
         let (bundle, _) = Bundle::read(run.as_ref())?;
+        if words.step || words.until.is_some() {
+            return in_part(&bundle.entries);
+        }
         return told(bundle.run, &bundle.entries, &bundle.folded, None, printer);
     }
     let records = Records::open(&Place::of(global)?.state)?;
     let id = parse_run(run)?;
     let entries = records.entries(id)?;
+    if words.step || words.until.is_some() {
+        return in_part(&entries);
+    }
     let replayed = crate::store::fold(&entries)?;
     for wrong in records.wrong_files(&entries) {
         printer.talk(&format!("{wrong}; the replay needs no file"));

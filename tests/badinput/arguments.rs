@@ -6,6 +6,8 @@ use crate::{Case, World, handled, refused};
 const VERBS: &[&[&str]] = &[
     &["plan"],
     &["diagnose"],
+    &["doctor"],
+    &["rehearse"],
     &["resume"],
     &["approve", "run_0", "--reason", "r"],
     &["deny", "run_0", "--reason", "r"],
@@ -62,18 +64,27 @@ const INCOMPLETE: &[&[&str]] = &[
     &["sandbox", "fault", "--dir", "@/s"],
     &["config"],
     &["explain"],
+    &["init"],
     &["--scenario"],
+    &["--plan"],
+    &["--plan", "@/p", "--scenario", "identity-loss"],
+    &["--plan", "@/p", "list"],
+    &["--plan-age", "1h"],
     &["--target", "edge-1"],
     &["--config"],
     &["--scenario", "identity-loss", "--scenario", "identity-loss", "--target", "edge-1"],
     &["--scenario", "identity-loss", "list"],
     &["verify", "run_0", "--all"],
+    &["verify", "--against", "@/a"],
+    &["verify", "run_0", "--against"],
+    &["verify", "--all", "--against", "@/a"],
     &["verify"],
 ];
 
 /// Verbs that name a run.
 const OF_A_RUN: &[&[&str]] = &[
     &["show"],
+    &["handoff"],
     &["replay"],
     &["status"],
     &["events"],

@@ -9,6 +9,7 @@
     reason = "a program for developers: what does not hold ends it, and nobody links against it"
 )]
 
+mod against;
 mod bad_input;
 mod baseline;
 mod bootstrap;
@@ -20,20 +21,25 @@ mod concurrency;
 mod contract;
 mod diagnose;
 mod disk;
+mod doctor;
 mod evidence;
 mod frozen;
 mod full;
+mod handoff;
 mod hooks;
 mod hostile;
 mod index;
+mod init;
 mod kill;
 mod manual;
 mod marks;
 mod people;
 mod plan;
+mod plan_file;
 mod plane;
 mod reconnect;
 mod recovery;
+mod replay;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod serve;

@@ -6,7 +6,7 @@ use crate::{code, recover};
 fn every_error_code_is_explained_and_documented() {
     let home = tempfile::tempdir().unwrap();
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors");
-    for number in (1..=44).chain([50]) {
+    for number in 1..=50 {
         let name = format!("RCV{number:04}");
         let output = recover(home.path()).args(["explain", &name]).output().unwrap();
         assert_eq!(code(&output), 0, "{name}");
@@ -24,7 +24,7 @@ fn every_error_code_is_explained_and_documented() {
             path.display()
         );
     }
-    let beyond = recover(home.path()).args(["explain", "RCV0045"]).output().unwrap();
+    let beyond = recover(home.path()).args(["explain", "RCV0051"]).output().unwrap();
     assert_eq!(code(&beyond), 64, "a new code needs its page");
 }
 

@@ -185,6 +185,7 @@ pub(crate) fn the_charter() -> Arc<Charter> {
             digest,
             alert: None,
             ticket: None,
+            plan: None,
             request_id: None,
             despite: None,
             second_person: false,

@@ -29,7 +29,10 @@ fn begun(start: &Start) -> Begun {
         digest: Digest::ZERO,
         alert: None,
         ticket: None,
+        plan: None,
         request_id: start.request_id.clone(),
+        despite: None,
+        second_person: false,
         consumed: Vec::new(),
     }
 }

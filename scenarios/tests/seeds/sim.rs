@@ -316,6 +316,7 @@ impl Sim<'_> {
             digest: begun.digest,
             alert: None,
             ticket: None,
+            plan: None,
             request_id,
             despite: None,
             second_person: false,

@@ -180,6 +180,7 @@ fn plan(entry: ScenarioEntry) -> Rc<Plan> {
         digest,
         alert: None,
         ticket: None,
+        plan: None,
         request_id: None,
         despite: None,
         second_person: false,

@@ -32,7 +32,7 @@ pub use connector::{Connector, Unusable};
 pub use examine::Examination;
 pub use facts::{Facts, Seen as SeenFacts};
 pub use mark::{Claim, Holder};
-pub use secrets::SecretsDir;
+pub use secrets::{SecretsDir, is_in_memory};
 pub use span::{BadSpan, Span};
 pub use time::parse as time_of;
 pub use trouble::code;

@@ -56,6 +56,44 @@ impl SecretsDir {
         ))
     }
 
+    /// Where a run's secrets would be kept, without making anything.
+    ///
+    /// # Errors
+    /// With a sentence that says of each place why not.
+    pub fn look(&self) -> Result<PathBuf, String> {
+        self.first(|place| match ours(place) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let (parent, _) = files::split(place)?;
+                if !files::in_memory(&files::open_dir(parent)?)? {
+                    return Err(io::Error::other("it would be on a disk, not on tmpfs or ramfs"));
+                }
+                Ok(rustix::fs::access(parent, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?)
+            }
+            found => found.map(drop),
+        })
+    }
+
+    /// As [`Self::look`], and seen to work: a folder is made there and taken away again.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub fn prove(&self) -> Result<PathBuf, String> {
+        /// No run has this name, and no label either.
+        const NOBODY: &str = "rehearsal";
+        self.first(|place| Folder::make(place, NOBODY).and_then(|folder| folder.remove(NOBODY)))
+    }
+
+    fn first(&self, fits: impl Fn(&Path) -> io::Result<()>) -> Result<PathBuf, String> {
+        let mut why = Vec::new();
+        for place in &self.places {
+            match fits(place) {
+                Ok(()) => return Ok(place.clone()),
+                Err(e) => why.push(format!("{}: {e}", place.display())),
+            }
+        }
+        Err(why.join("; "))
+    }
+
     /// What is kept under the label. What was cut off while being written is lost, and so `None`.
     pub(crate) fn find(&self, run: &str, label: &str) -> Result<Option<Sealed>, Trouble> {
         for folder in self.existing(run)? {
@@ -204,6 +242,14 @@ fn name(label: &str) -> PathBuf {
     format!("{label}.json").into()
 }
 
+/// Whether a folder is on tmpfs or ramfs.
+///
+/// # Errors
+/// If that cannot be told.
+pub fn is_in_memory(folder: &Path) -> io::Result<bool> {
+    files::in_memory(&files::open_dir(folder)?)
+}
+
 /// Makes a folder that only we enter, if only its last part is missing.
 pub(crate) fn private(path: &Path) -> io::Result<()> {
     let (parent, name) = files::split(path)?;
@@ -272,6 +318,23 @@ mod tests {
         assert!(folder.holds("recover-run_1-0").unwrap());
         dir.remove("run_1", "recover-run_1-0").unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_look_at_the_place_makes_nothing_and_a_proof_leaves_nothing() {
+        let (disk, shm) = (crate::fake::on_disk(), tempfile::tempdir_in("/dev/shm").unwrap());
+        let place = shm.path().join("secrets");
+        let dir = SecretsDir::new(Some(place.clone()), None);
+        assert_eq!(dir.look(), Ok(place.clone()));
+        assert!(!place.exists());
+        assert_eq!(dir.prove(), Ok(place.clone()));
+        assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0);
+        assert_eq!(dir.look(), Ok(place));
+        for wrong in [disk.path().join("s"), shm.path().join("a/b"), "/proc/1/s".into()] {
+            let dir = SecretsDir::new(Some(wrong.clone()), None);
+            assert!(dir.look().is_err() && dir.prove().is_err(), "{}", wrong.display());
+        }
+        assert!(is_in_memory(shm.path()).unwrap() && !is_in_memory(disk.path()).unwrap());
     }
 
     #[test]

@@ -10,17 +10,20 @@ use serde_json::Value;
 use crate::sandbox::Sandbox;
 use crate::{code, stderr};
 
+/// The lines of a request's head, and its body.
+type Request = (Vec<String>, String);
+
 /// One that listens: it says no so often at first.
 struct Ear {
     url: String,
-    heard: Arc<Mutex<Vec<(Vec<String>, String)>>>,
+    heard: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Ear {
     fn new(mut refusals: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/told", listener.local_addr().unwrap());
-        let heard: Arc<Mutex<Vec<(Vec<String>, String)>>> = Arc::default();
+        let heard: Arc<Mutex<Vec<Request>>> = Arc::default();
         let kept = Arc::clone(&heard);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -43,7 +46,7 @@ impl Ear {
         Self { url, heard }
     }
 
-    fn heard(&self) -> Vec<(Vec<String>, String)> {
+    fn heard(&self) -> Vec<Request> {
         self.heard.lock().unwrap().clone()
     }
 

@@ -76,6 +76,7 @@ impl Site {
     }
 
     /// A run that waits for a person.
+    #[expect(clippy::zombie_processes, reason = "whoever asked for it waits for its end")]
     fn waiting(&self, more: &[&str]) -> (Child, String) {
         let config = self.config();
         let words = [

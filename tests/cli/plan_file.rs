@@ -1,6 +1,6 @@
 //! A plan that is a file is carried out as it stands, or not at all.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -18,11 +18,11 @@ fn planned(sandbox: &Sandbox) -> PathBuf {
     path
 }
 
-fn read(path: &PathBuf) -> Value {
+fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-fn carry_out(sandbox: &Sandbox, path: &PathBuf, also: &[&str]) -> std::process::Output {
+fn carry_out(sandbox: &Sandbox, path: &Path, also: &[&str]) -> std::process::Output {
     sandbox.recover(&[&["--plan", path.to_str().unwrap(), "--output", "json"], also].concat())
 }
 

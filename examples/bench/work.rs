@@ -30,6 +30,12 @@ pub enum Done {
     Done,
 }
 
+impl Nothing {
+    pub fn new(number: u8) -> Self {
+        Self { number }
+    }
+}
+
 impl Event for Done {
     fn ending(&self) -> &'static str {
         "done"
@@ -145,7 +151,7 @@ impl Plan {
     }
 }
 
-struct Idle;
+pub struct Idle;
 
 impl World for Idle {
     async fn perform(&self, _: &Act) -> Performed {
@@ -165,7 +171,7 @@ pub fn now() -> Millis {
 
 /// Counts bytes, so that the raw limit writes the same.
 #[derive(Default)]
-struct Ears {
+pub struct Ears {
     bytes: Cell<usize>,
     commits: std::cell::RefCell<Vec<usize>>,
 }
@@ -200,7 +206,7 @@ pub fn journal(dir: &Path) -> FileJournal {
     FileJournal::open(dir, &recover_journal::Host::read().unwrap(), Options::default()).unwrap()
 }
 
-fn id(number: u64) -> RunId {
+pub fn id(number: u64) -> RunId {
     let mut entropy = [0; 10];
     entropy[..8].copy_from_slice(&number.to_le_bytes());
     RunId::new(now(), entropy)
@@ -216,7 +222,7 @@ pub async fn one<J: recover_engine::Journal>(plan: &Plan, journal: &J, number: u
     ears.commits.into_inner()
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, future)
 }

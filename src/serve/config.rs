@@ -24,6 +24,9 @@ pub(crate) struct Serve {
     pub(crate) tokens: Tokens,
     /// Whether runs that are open at its start are resumed (`all`) or wait for a person (`held`).
     pub(crate) resume: Resume,
+    /// How often every target is rehearsed, for example `24h`. Never by itself if it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rehearse_every: Option<Span>,
     /// After how long without a record an open run that is not meant to wait counts as stuck.
     pub(crate) stuck_after: Span,
     /// The label of an alert that names the target.
@@ -40,6 +43,7 @@ impl Default for Serve {
             tls: None,
             tokens: Tokens::default(),
             resume: Resume::All,
+            rehearse_every: None,
             stuck_after: Span::from_ms(15 * 60_000),
             target_label: "target".to_owned(),
             alert: Vec::new(),

@@ -11,6 +11,8 @@ use recover_engine::{Phase, Position};
 
 use super::api::{Problem, blocking};
 use super::counter::Counter;
+use crate::clock;
+use crate::verbs::rehearsals;
 
 pub(super) async fn metrics(State(counter): State<Arc<Counter>>) -> Result<impl IntoResponse, Problem> {
     let text = blocking(move || {
@@ -50,6 +52,14 @@ pub(super) async fn metrics(State(counter): State<Arc<Counter>>) -> Result<impl 
             "Bytes of the journal's log.",
             stats["log"]["bytes"].as_u64().unwrap_or_default(),
         );
+        let rehearsals = rehearsals(&counter.place);
+        let ready = rehearsals.iter().filter(|(ready, _)| *ready).count();
+        gauge("recover_targets", "Targets of the configuration.", count(counter.place.loaded.config.target.len()));
+        gauge("recover_ready", "Targets whose last rehearsal found nothing in a run's way.", count(ready));
+        if let Some(oldest) = rehearsals.iter().map(|(_, at)| *at).min() {
+            let age = u64::try_from(clock::now().0 - oldest.0).unwrap_or_default() / 1_000;
+            gauge("recover_rehearsal_age_seconds", "How long ago the oldest of the last rehearsals was.", age);
+        }
         let mut counter_of = |name: &str, help: &str, values: Vec<(String, u64)>| {
             _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter");
             values.into_iter().for_each(|(labels, value)| _ = writeln!(out, "{name}{labels} {value}"));

@@ -36,7 +36,7 @@ use crate::serve::auth::{Auth, Role};
 use crate::serve::config::{Resume, Serve};
 use crate::serve::counter::Counter;
 use crate::store::{Opened, Store};
-use crate::verbs::status_line;
+use crate::verbs::{rehearse_quietly, status_line};
 use crate::whole;
 
 /// How long another owner is waited for.
@@ -99,6 +99,9 @@ async fn run(place: Place, mut config: Serve, printer: Printer) -> Result<Exit, 
     if config.resume == Resume::All {
         spawn_local(async move { first.resume_all(printer).await });
     }
+    if let Some(every) = config.rehearse_every {
+        spawn_local(rehearse(place.clone(), every.as_duration(), printer));
+    }
     let looks = async {
         loop {
             tokio::time::sleep(WARDEN).await;
@@ -114,6 +117,21 @@ async fn run(place: Place, mut config: Serve, printer: Printer) -> Result<Exit, 
     };
     hooks.finish().await;
     ended
+}
+
+/// Rehearses every target, one after another, again and again.
+async fn rehearse(place: Place, every: Duration, printer: Printer) {
+    loop {
+        let names: Vec<String> = place.loaded.config.target.keys().cloned().collect();
+        for name in names {
+            let place = place.clone();
+            let done = tokio::task::spawn_blocking(move || rehearse_quietly(&place, &name, printer)).await;
+            if let Ok(Err(fault)) = done {
+                printer.talk(&format!("a target was not rehearsed: {}", fault.text()));
+            }
+        }
+        tokio::time::sleep(every).await;
+    }
 }
 
 /// Says which open runs nothing has come of for long, and that are not meant to wait.

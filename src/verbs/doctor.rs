@@ -64,30 +64,43 @@ pub(super) fn rehearse(global: &Global, words: &RehearseArgs, printer: Printer) 
         )
         .hint("name a target of the configuration"));
     }
-    let (_, target) = act::reach(&place, &name)?;
     let scenarios: Vec<&str> = match words.scenario.as_deref() {
         Some(name) => vec![act::scenario(Some(name))?.entry.name],
         None => recover_scenarios::SCENARIOS.iter().map(|scenario| scenario.entry.name).collect(),
     };
-    let mut found: Vec<Check> =
-        checks::local(&place).into_iter().filter(|check| check.target.as_ref().is_none_or(|of| *of == name)).collect();
-    if target.world().is_ok() {
-        let about = at(global, &place, &target, &name, &scenarios, printer)?;
-        found.extend(about.into_iter().map(|check| check.of(&name)));
-    }
+    let found = found(&place, &name, &scenarios, printer)?;
     let (result, exit) = told("recover.rehearsal/v1", Some(&name), &found, printer);
     keep(&place.state, &name, &result)?;
     Ok(exit)
 }
 
-fn at(
-    global: &Global,
-    place: &Place,
-    target: &Target,
-    name: &str,
-    scenarios: &[&str],
-    printer: Printer,
-) -> Result<Vec<Check>, Fault> {
+/// Rehearses every procedure on a target and keeps what was found, without a word.
+pub(crate) fn rehearse_quietly(place: &Place, name: &str, printer: Printer) -> Result<(), Fault> {
+    let scenarios: Vec<&str> = recover_scenarios::SCENARIOS.iter().map(|scenario| scenario.entry.name).collect();
+    let found = found(place, name, &scenarios, printer)?;
+    keep(&place.state, name, &sum("recover.rehearsal/v1", Some(name), &found).0)
+}
+
+/// What the rehearsals of the targets say that were rehearsed: whether each was ready, and when.
+pub(crate) fn rehearsals(place: &Place) -> Vec<(bool, Millis)> {
+    let targets = place.loaded.config.target.keys();
+    let last = targets
+        .filter_map(|target| serde_json::from_slice::<Value>(&std::fs::read(kept(&place.state, target)).ok()?).ok());
+    last.filter_map(|last| Some((last["ready"] == true, Millis(last["at_ms"].as_i64()?)))).collect()
+}
+
+fn found(place: &Place, name: &str, scenarios: &[&str], printer: Printer) -> Result<Vec<Check>, Fault> {
+    let (_, target) = act::reach(place, name)?;
+    let mut found: Vec<Check> =
+        checks::local(place).into_iter().filter(|check| check.target.as_ref().is_none_or(|of| of == name)).collect();
+    if target.world().is_ok() {
+        let about = at(place, &target, name, scenarios, printer)?;
+        found.extend(about.into_iter().map(|check| check.of(name)));
+    }
+    Ok(found)
+}
+
+fn at(place: &Place, target: &Target, name: &str, scenarios: &[&str], printer: Printer) -> Result<Vec<Check>, Fault> {
     let recorded = diagnose::recorded(place, target, printer);
     let world = target.world()?.recorded_as(recorded.as_ref().map(|recorded| &recorded.baseline.facts));
     let mut found = checks::memory(target, &SecretsDir::prove);
@@ -96,7 +109,7 @@ fn at(
     for scenario in scenarios {
         let start =
             StartArgs { scenario: Some((*scenario).to_owned()), target: Some(name.to_owned()), ..StartArgs::default() };
-        let planned = act::choose(global, &start, printer).and_then(|chosen| plan::planned(&chosen));
+        let planned = act::choose_in(place.clone(), &start).and_then(|chosen| plan::planned(&chosen));
         found.push(match planned {
             Ok(planned) => match planned.unknowable {
                 None => Check::ok("plan", format!("{scenario}: every step can be told")),
@@ -110,21 +123,25 @@ fn at(
 
 /// Prints what was found; the last line says it all, and is what is kept of a rehearsal.
 fn told(schema: &str, target: Option<&str>, found: &[Check], printer: Printer) -> (Value, Exit) {
+    let (result, exit) = sum(schema, target, found);
+    printer.show(&result, || {
+        let mut lines: Vec<String> = found.iter().map(Check::text).collect();
+        lines.push(match &result["bad"] {
+            bad if *bad == 0 => "nothing stands in a run's way".to_owned(),
+            bad => format!("{bad} of it must be mended"),
+        });
+        lines.join("\n")
+    });
+    (result, exit)
+}
+
+fn sum(schema: &str, target: Option<&str>, found: &[Check]) -> (Value, Exit) {
     let bad = found.iter().filter(|check| check.is == Is::Bad).count();
     let exit = if bad == 0 { Exit::Done } else { Exit::PersonNeeded };
     let now = clock::now();
     let result = json!({
         "schema": schema, "target": target, "at": clock::rfc3339(now), "at_ms": now.0, "ready": bad == 0, "bad": bad,
         "checks": found, "exit": exit as u8,
-    });
-    printer.show(&result, || {
-        let mut lines: Vec<String> = found.iter().map(Check::text).collect();
-        lines.push(if bad == 0 {
-            "nothing stands in a run's way".to_owned()
-        } else {
-            format!("{bad} of it must be mended")
-        });
-        lines.join("\n")
     });
     (result, exit)
 }

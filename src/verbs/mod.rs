@@ -28,6 +28,7 @@ use crate::place::Place;
 use crate::printer::Printer;
 
 pub(crate) use act::{choose_in, target_of};
+pub(crate) use doctor::{rehearsals, rehearse_quietly};
 pub(crate) use runs::status_line;
 
 /// Carries out what was typed.

@@ -255,6 +255,43 @@ fn commands_are_clients_of_it_and_what_was_open_is_resumed() {
 }
 
 #[test]
+fn what_is_rehearsed_by_itself_can_be_watched() {
+    let sandbox = Sandbox::up();
+    let text = std::fs::read_to_string(sandbox.config()).unwrap();
+    std::fs::write(sandbox.config(), format!("{text}\n[serve]\nrehearse_every = \"1h\"\n")).unwrap();
+    let before = sandbox.ledger();
+    let served = Served::start(&sandbox);
+    let until = Instant::now() + Duration::from_secs(30);
+    while !served.get("/metrics").body.contains("\nrecover_ready 1\n") {
+        assert!(Instant::now() < until, "{}", served.get("/metrics").body);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(served.get("/metrics").body.contains("recover_rehearsal_age_seconds "));
+    for effect in ["mints", "pairs", "revokes", "starts"] {
+        assert_eq!(sandbox.ledger()[effect], before[effect], "{effect}: a rehearsal did something");
+    }
+}
+
+/// Each in the time of one, in the end: 1,000 alerts at once, of which five hundred are one, and none is lost to a kill.
+#[test]
+fn a_thousand_alerts_at_once_are_kept_each_once() {
+    let sandbox = lost(true, "");
+    let mut served = Served::start(&sandbox);
+    let alerts: Vec<Value> = (0..1_000).map(|n| firing(ALERT, "edge-1", &format!("{:04x}", n / 2))).collect();
+    let body = webhook(&alerts);
+    let begun = Instant::now();
+    let reply = served.post("/alerts", &body);
+    let took = begun.elapsed();
+    assert_eq!(reply.status, 200, "{}", reply.head);
+    let held = |served: &Served| served.get("/api/v1/alerts").json()["alerts"].as_array().unwrap().len();
+    assert_eq!(held(&served), 500);
+    println!("serve: 1,000 alerts at once were answered in {} ms", took.as_millis());
+    served.kill();
+    let served = Served::start(&sandbox);
+    assert_eq!(held(&served), 500, "what was answered is there");
+}
+
+#[test]
 fn the_interface_is_described_as_it_is() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/serve/openapi.json")).unwrap();
     let described: Value = serde_json::from_str(&text).unwrap();

@@ -31,7 +31,7 @@ impl Scenario for ToAndFro {
         Self::To(steps)
     }
     fn samples() -> Vec<u32> {
-        vec![3]
+        vec![2, 3]
     }
     fn state(&self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@
 
 mod act;
 mod authority;
+mod client;
 pub mod config;
 mod connector;
 mod docker;
@@ -14,6 +15,7 @@ mod fake;
 mod files;
 mod known;
 mod mark;
+pub mod openbao;
 mod redact;
 mod secrets;
 mod span;

@@ -13,6 +13,7 @@ mod replies;
 mod spire;
 mod transport;
 
+pub(crate) use credential::carried;
 pub use credential::{BadReference, Credential, CredentialRef};
 pub use dialect::Dialect;
 pub(crate) use failure::Failure;

@@ -1,11 +1,7 @@
 //! One request and its answer: to one origin, of a few kinds, within limits of size and time.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-
 use recover_steps::Stage;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Method, StatusCode};
 use zeroize::Zeroizing;
 
@@ -14,12 +10,9 @@ use super::dialect::{Dialect, Reply};
 use super::failure::Failure;
 use super::model::Refusal;
 use super::origin::Origin;
+use crate::client::{self, CONNECT_WITHIN, chain, is_untrusted};
 use crate::config::HttpConfig;
 use crate::known::Known;
-
-const BODY_MOST: usize = 1 << 20;
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The only way to the authority.
 #[derive(Debug)]
@@ -95,30 +88,8 @@ pub(super) struct Answer {
 
 impl Transport {
     pub(super) fn new(config: HttpConfig) -> Result<Self, String> {
-        // One provider for the process; whoever was first has set it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .http1_only()
-            .pool_max_idle_per_host(0)
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
-            .dns_resolver(Arc::new(config.base.resolver()))
-            .user_agent(concat!("recover/", env!("CARGO_PKG_VERSION")));
-        if let Some(ca) = &config.ca {
-            builder = builder.tls_certs_only(certificates(ca)?);
-        } else if config.base.is_plain() {
-            // A host without any certificate of a CA can do without.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|e| {
-            let hint =
-                "give the authority's CA as `authority.http.ca`, or install the system's (Debian: ca-certificates)";
-            format!("the HTTP client cannot be made: {}; {hint}", chain(&e))
-        })?;
+        let hint = "give the authority's CA as `authority.http.ca`, or install the system's (Debian: ca-certificates)";
+        let client = client::client(&config.base, config.ca.as_deref(), hint)?;
         let org = config
             .org
             .as_deref()
@@ -252,20 +223,11 @@ impl Transport {
             let to = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or("nowhere");
             return Err(Failure::Redirected { status: status.as_u16(), to: self.known.line(to) });
         }
-        let after_ms = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
-        // The length that is announced only decides how early we give up.
-        if response.content_length().is_some_and(|n| n > BODY_MOST as u64) {
-            return Err(self.failed(status, after_ms, None, "the body is longer than 1 MiB"));
-        }
-        let mut body = Zeroizing::new(Vec::with_capacity(8_192));
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_MOST => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return Err(self.failed(status, after_ms, None, "the body is longer than 1 MiB")),
-                Ok(None) => break,
-                Err(e) => return Err(self.failed(status, after_ms, None, &self.known.line(&chain(&e.without_url())))),
-            }
-        }
+        let after_ms = client::retry_after(&response);
+        let body = match client::body(&mut response).await {
+            Ok(body) => body,
+            Err(why) => return Err(self.failed(status, after_ms, None, &self.known.line(&why))),
+        };
         if status.is_success() {
             return Ok(Answer { status: status.as_u16(), body });
         }
@@ -311,52 +273,8 @@ impl Transport {
     }
 }
 
-/// Whether the peer's certificate was refused, somewhere down the causes.
-fn is_untrusted(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        // The handshake's failure comes as the content of an I/O error, whose `source` skips it.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
-        }
-        cause = inner.map(|inner| inner as &dyn std::error::Error).or_else(|| error.source());
-    }
-    false
-}
-
 fn header(name: &str) -> Result<HeaderName, Failure> {
     HeaderName::try_from(name).map_err(|_| Failure::NotSent(format!("`{name}` is no header")))
-}
-
-/// Seconds, as the contract has them; a date is not understood and no wish.
-fn retry_after(text: &str) -> Option<u64> {
-    text.trim().parse::<u64>().ok().map(|s| s.min(3_600) * 1_000)
-}
-
-fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
-    let failed = |why: &dyn std::fmt::Display| format!("the CA file {} cannot be used: {why}", path.display());
-    let file = crate::files::open_any(path, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK)
-        .map_err(|e| failed(&e))?;
-    let bytes = crate::files::read_capped(&file, BODY_MOST).map_err(|e| failed(&e))?;
-    let certificates = reqwest::Certificate::from_pem_bundle(&bytes).map_err(|e| failed(&e))?;
-    // An empty list would not mean "nobody" to everyone who reads it.
-    if certificates.is_empty() { Err(failed(&"no certificate is in it")) } else { Ok(certificates) }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -392,11 +310,5 @@ mod tests {
         ] {
             assert!(!allowed(method, path), "{method} {path}");
         }
-    }
-
-    #[test]
-    fn patience_is_bounded() {
-        assert_eq!((retry_after("7"), retry_after("99999999999")), (Some(7_000), Some(3_600_000)));
-        assert_eq!(retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
     }
 }

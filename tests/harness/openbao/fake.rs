@@ -136,7 +136,8 @@ impl State {
             return answer(json!({ "path": format!("{name}/") }));
         }
         if let Some(mount) = path.strip_prefix("sys/mounts/") {
-            self.mounts.insert((namespace.clone(), mount.to_owned()), Transit::default());
+            self.mounts
+                .insert((namespace.clone(), mount.to_owned()), Transit::of(body["type"].as_str().unwrap_or_default()));
             return (204, Value::Null);
         }
         if let Some(name) = path.strip_prefix("sys/policies/acl/") {

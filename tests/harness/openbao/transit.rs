@@ -70,14 +70,25 @@ fn now() -> u64 {
 /// One mount.
 #[derive(Default)]
 pub struct Transit {
+    /// Whether it is another engine, with nothing in it.
+    other: bool,
     keys: BTreeMap<String, Key>,
     disable_upsert: bool,
 }
 
 impl Transit {
+    /// A mount of this type.
+    pub fn of(kind: &str) -> Self {
+        Self { other: kind != "transit", ..Self::default() }
+    }
+
     /// `path` is below the mount.
     pub fn answer(&mut self, method: &str, path: &str, body: &Value) -> Answer {
         let words: Vec<&str> = path.split('/').collect();
+        if self.other {
+            // It stores whatever comes.
+            return if method == "GET" { errors(404, &[]) } else { (204, Value::Null) };
+        }
         match (method, &words[..]) {
             ("GET", ["config", "keys"]) => data(&json!({ "disable_upsert": self.disable_upsert }), &Value::Null),
             ("POST", ["config", "keys"]) => {

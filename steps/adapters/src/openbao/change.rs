@@ -72,9 +72,9 @@ impl Change {
         }
     }
 
-    /// Whether it needs the key as it is right before.
-    pub(super) const fn lowers(self) -> bool {
-        matches!(self.0, Kind::LowerDecryption(_) | Kind::LowerEncryption(_))
+    /// Whether it is the mount's setting and not the key's.
+    pub(super) const fn is_of_the_mount(self) -> bool {
+        matches!(self.0, Kind::DisableUpsert)
     }
 
     pub(super) const fn restores(self) -> bool {

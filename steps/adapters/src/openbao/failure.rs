@@ -24,6 +24,9 @@ pub enum Failure {
     /// Nothing is mounted there, in this namespace.
     #[error("nothing is mounted there: check `mount` and `namespace`")]
     NoMount,
+    /// What is mounted there is not a Transit.
+    #[error("what is mounted there is not a Transit: check `mount`")]
+    NotTransit,
     /// There is no such key, though there is such a mount.
     #[error("there is no such key; none is ever made in its place")]
     NoKey,

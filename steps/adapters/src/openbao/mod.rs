@@ -5,6 +5,8 @@
 
 mod change;
 mod failure;
+#[cfg(test)]
+mod hostile;
 mod model;
 #[cfg(test)]
 mod never;
@@ -96,8 +98,20 @@ impl OpenBao {
     /// The key.
     ///
     /// # Errors
-    /// If it is not there ([`Failure::NoKey`]) or does not get told of, by the layer at which that ends.
+    /// If it is not there ([`Failure::NoKey`]) or does not get told of, by the layer at which that ends. That it is not there is only
+    /// said of a Transit: other engines answer in the same words.
     pub async fn key(&self) -> Result<Key, Failure> {
+        match self.key_as_told().await {
+            Err(Failure::NoKey) => match self.upsert_disabled().await {
+                Ok(_) => Err(Failure::NoKey),
+                Err(Failure::NoKey) => Err(Failure::NotTransit),
+                Err(failure) => Err(failure),
+            },
+            told => told,
+        }
+    }
+
+    async fn key_as_told(&self) -> Result<Key, Failure> {
         let paths = &self.transport.paths;
         self.transport.floors.forget();
         let answer = self.transport.send(Request::get(paths.key.clone(), paths.namespace.clone())).await?;
@@ -160,8 +174,11 @@ impl OpenBao {
     /// # Errors
     /// If it was not made, or ([`Failure::Lost`]) may not have been.
     pub async fn change(&self, change: Change) -> Result<(), Failure> {
-        if change.lowers() {
-            // As late as can be: there is no "set if it still is" at the other end.
+        // First a reading that only a Transit answers: another engine could take the change for something to store. And as late as
+        // can be: there is no "set if it still is" at the other end.
+        if change.is_of_the_mount() {
+            self.upsert_disabled().await?;
+        } else {
             self.key().await?;
         }
         let sent = self.transport.send(change.request(&self.transport.paths)).await;

@@ -16,6 +16,7 @@ pub type Part = (&'static str, fn(&Site));
 pub const PARTS: &[Part] = &[
     ("how it is can be asked without a token", health),
     ("k7 the layers at which a key is missing are told apart", k7_layers),
+    ("k7 another engine is not taken for a Transit without the key, and nothing is written to it", k7_other_engine),
     ("k7 a sealed one says so, and no key is missing there", k7_sealed),
     ("k7 a soft-deleted key comes back with its times of creation", k7_restored),
     ("k7 nothing makes a key, with a token that could", k7_nothing_is_made),
@@ -132,6 +133,20 @@ fn k7_layers(site: &Site) {
     assert!(matches!(key(site.bao(ROOT, &json!({ "address": format!("http://{nobody}") }))), Failure::NotSent(_)));
 }
 
+fn k7_other_engine(site: &Site) {
+    site.peer.told("POST", "sys/mounts/kv", &json!({ "type": "kv" }));
+    let bao = site.bao(ROOT, &json!({ "mount": "kv" }));
+    assert_eq!(site.wait(bao.key()), Err(Failure::NotTransit));
+    for change in [Change::restore(), Change::forbid_deletion()] {
+        assert_eq!(site.wait(bao.change(change)), Err(Failure::NotTransit));
+    }
+    assert_eq!(site.wait(bao.change(Change::disable_upsert())), Err(Failure::NoKey));
+    assert!(site.proxy.ledger().iter().all(|asked| asked.method == "GET"), "something was stored there");
+    // That a key is not there is not said by one who cannot see where.
+    let token = site.limited(&json!({ "transit/keys/kms": { "capabilities": ["read"] } }));
+    assert_eq!(site.wait(site.bao(&token, &json!({})).key()), Err(Failure::Denied));
+}
+
 fn k7_sealed(site: &Site) {
     site.make();
     site.peer.told("POST", "sys/seal", &json!({}));
@@ -164,11 +179,12 @@ fn everything(site: &Site, bao: &OpenBao) {
     let _ = site.wait(bao.token());
     let _ = site.wait(bao.capabilities());
     assert_eq!(site.wait(bao.key()), Err(Failure::NoKey));
-    // It is answered like something that was done, and nothing was.
-    assert_eq!(site.wait(bao.change(Change::restore())), Err(Failure::NoKey));
-    for change in [Change::forbid_deletion(), Change::stop_rotation()] {
-        assert!(matches!(site.wait(bao.change(change)), Err(Failure::Refused { status: 400, .. })));
+    for change in [Change::restore(), Change::forbid_deletion(), Change::stop_rotation()] {
+        assert_eq!(site.wait(bao.change(change)), Err(Failure::NoKey));
     }
+    // So it is not sent. It would be answered like something that was done.
+    let restore = site.peer.admin("POST", "transit/keys/kms/soft-delete-restore", "", &json!({}));
+    assert_eq!(restore, (204, Value::Null));
     assert_eq!(site.wait(bao.change(Change::disable_upsert())), Ok(()));
 }
 

@@ -1,4 +1,4 @@
-//! The fake's Transit: keys with versions, as OpenBao 2.5.5 answered when it was asked.
+//! The fake's Transit: keys with versions, as the real one answered when it was asked.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -89,7 +89,7 @@ impl OpenBao {
             Ok(answer) => Ok(Some(match parse::<Envelope<Told>>(&answer)?.data {
                 Told::Nested { seal_status } | Told::Plain(seal_status) => seal_status,
             })),
-            // 2.5 takes the end of the path for a part of the namespace's name.
+            // Before 2.6 it takes the end of the path for a part of the namespace's name.
             Err(Failure::Refused { status: 400, said }) if said.contains("cannot contain /") => Ok(None),
             Err(failure) => Err(failure),
         }

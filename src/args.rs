@@ -69,6 +69,12 @@ pub(crate) struct Global {
     /// How results are printed
     #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
     pub(crate) output: Output,
+    /// No progress on stderr: only errors and warnings
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Diagnostics on stderr; twice or three times for more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
     /// Wait this long for a person where a question would end the command (for example 30m)
     #[arg(long, value_name = "D", value_parser = duration_ms, global = true)]
     pub(crate) wait: Option<u64>,

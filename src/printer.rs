@@ -9,6 +9,8 @@ use crate::line;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printer {
     pub(crate) output: Output,
+    /// No progress: only data, errors and warnings.
+    pub(crate) quiet: bool,
 }
 
 impl Printer {
@@ -24,9 +26,16 @@ impl Printer {
         let _gone = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 
-    /// A line of talk.
-    #[expect(clippy::unused_self, reason = "printing is asked of the printer")]
+    /// A line of talk, where talk is wanted.
     pub(crate) fn talk(self, text: &str) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// An error or a warning, which nobody asks not to hear.
+    #[expect(clippy::unused_self, reason = "printing is asked of the printer")]
+    pub(crate) fn complain(self, text: &str) {
         let _gone = writeln!(std::io::stderr().lock(), "{}", line::plain(text));
     }
 

@@ -24,10 +24,10 @@ pub fn start() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     let json = words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
         || words.iter().any(|word| word == "--output=json");
-    let printer = Printer { output: if json { Output::Json } else { Output::Text } };
+    let printer = Printer { output: if json { Output::Json } else { Output::Text }, quiet: false };
     match understand(&mut Cli::command(), &words) {
         Ok(Words::Command(cli)) => {
-            log(printer);
+            log(cli.global.verbose);
             match verbs::run(*cli) {
                 Ok(exit) => ExitCode::from(exit as u8),
                 Err(fault) => fail(&fault, printer),
@@ -94,12 +94,18 @@ pub(crate) fn say(fault: &Fault, printer: Printer) {
     if printer.json() {
         printer.data(&fault.json());
     }
-    printer.talk(&fault.text());
+    printer.complain(&fault.text());
 }
 
-/// Diagnostics to stderr where `RECOVER_LOG` asks for them. The journal, not the log, is the record of truth.
-fn log(_: Printer) {
-    if let Some(filter) = std::env::var_os("RECOVER_LOG").and_then(|value| value.into_string().ok()) {
+/// Diagnostics to stderr where `-v` or `RECOVER_LOG` asks for them. The journal, not the log, is the record of truth.
+fn log(verbose: u8) {
+    let asked = match verbose {
+        0 => std::env::var_os("RECOVER_LOG").and_then(|value| value.into_string().ok()),
+        1 => Some("info".to_owned()),
+        2 => Some("debug".to_owned()),
+        _ => Some("trace".to_owned()),
+    };
+    if let Some(filter) = asked {
         let level = filter.parse().unwrap_or(tracing::Level::WARN);
         tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
     }

@@ -187,7 +187,7 @@ fn show(tell: Tell, live: &mut Live, printer: Printer) -> Option<Result<Exit, Fa
         Tell::Event { line, text } => {
             if printer.json() {
                 printer.data(&line.to_string());
-            } else {
+            } else if !printer.quiet {
                 live.show(&line, &text);
             }
             None

@@ -33,7 +33,7 @@ pub(crate) use runs::status_line;
 
 /// Carries out what was typed.
 pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
-    let printer = Printer { output: cli.global.output };
+    let printer = Printer { output: cli.global.output, quiet: cli.global.quiet };
     let global = &cli.global;
     let Some(command) = cli.command else {
         return if let Some(file) = &cli.by.plan {

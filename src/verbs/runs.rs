@@ -94,7 +94,7 @@ fn whole<T>((found, damage): Found<T>, nothing: bool, printer: Printer) -> Resul
     if nothing {
         return Err(fault);
     }
-    printer.talk(&format!(
+    printer.complain(&format!(
         "warning[{}]: {}; runs and records may be missing here: `recover verify --all` names every place",
         fault.code.as_str(),
         fault.message

@@ -200,3 +200,18 @@ fn the_sandbox_needs_no_configuration() {
     assert!(events.iter().filter(|line| line["kind"] == "intent" && line["step"] == "pair").count() == 1);
     assert!(stderr(&output).contains("1 pairing"), "{}", stderr(&output));
 }
+
+#[test]
+fn whoever_wants_quiet_hears_errors_and_whoever_wants_more_hears_more() {
+    let sandbox = Sandbox::up();
+    sandbox.lose(false);
+    let wrong = sandbox.recover(&["--quiet", "status", "run_00000000000000000000000000"]);
+    assert!(stderr(&wrong).contains("error[RCV0007]"), "{}", stderr(&wrong));
+    let quiet = sandbox.recover(&["--quiet", "--scenario", "identity-loss", "--target", "edge-1"]);
+    assert_eq!((code(&quiet), stderr(&quiet).as_str()), (0, ""));
+    assert!(String::from_utf8_lossy(&quiet.stdout).starts_with("recovered: "), "the result is data");
+    sandbox.lose(true);
+    let more = sandbox.recover(&["-vv", "--scenario", "identity-loss", "--target", "edge-1"]);
+    assert!(stderr(&more).contains("DEBUG") && code(&more) == 0, "{}", stderr(&more));
+    assert_eq!(code(&sandbox.recover(&["-q", "-v", "list"])), 64, "one or the other");
+}

@@ -18,6 +18,7 @@ pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
         lanes::fmt(),
         lanes::clippy(),
         lanes::doc(),
+        lanes::own_scenario(),
         lanes::graphs_check(),
         lanes::deny(),
         lanes::loom(),

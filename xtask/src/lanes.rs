@@ -57,6 +57,15 @@ pub(crate) fn doc() -> Lane {
     })
 }
 
+/// A scenario in a crate outside of the workspace, as somebody else would write one.
+pub(crate) fn own_scenario() -> Lane {
+    Lane::run("own scenario", || {
+        let mut command = cargo(&["test", "--locked", "--manifest-path", "examples/own-scenario/Cargo.toml"]);
+        command.env("CARGO_TARGET_DIR", exec::root().join("target/own-scenario"));
+        at_least_one(one(command, "the example could not be built"), "the example's tests are gone")
+    })
+}
+
 const GRAPHS: [&str; 5] = ["test", "-p", "recover-scenarios", "--test", "explorer"];
 
 /// The committed graphs are what the explorer finds.

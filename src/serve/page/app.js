@@ -114,6 +114,9 @@ async function detail(id, mine) {
     item.append(el("span", hop.by, { class: "by" }), el("span", hop.state + (hop.committed ? " (past the point of no return)" : "")));
     return item;
   }));
+  $("from-here").hidden = told.leads.length === 0;
+  $("leads").replaceChildren(...told.leads.map((edge) => el("li", `${edge.by} → ${edge.to}`)));
+  $("why").hidden = Boolean(status.question);
   const shown = $("records").dataset.run === id ? $("records").children.length : 0;
   if (shown === 0) $("records").replaceChildren();
   $("records").dataset.run = id;

@@ -100,6 +100,7 @@ async fn own(state: &Path, store: Store, config: &Config, envelope: Envelope, pr
                 None => said = Some(Err(Fault::new(Code::Bug, "the request ended without a word"))),
             },
             () = office.idle(), if said.is_some() => break,
+            () = live.tick() => live.draw(),
         }
         if let Some(why) = office.dead.get() {
             tracing::error!(why, "the process ends");
@@ -165,7 +166,16 @@ async fn ask(socket: &Path, envelope: &Envelope, printer: Printer) -> Heard {
     }
     let mut lines = BufReader::new(read).lines();
     let mut live = Live::new();
-    while let Ok(Some(line)) = lines.next_line().await {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = lines.next_line() => next,
+            () = live.tick() => {
+                live.draw();
+                continue;
+            }
+        };
+        let Ok(Some(line)) = next else { break };
         match serde_json::from_str::<Tell>(&line) {
             // An owner that stops at a boundary hands its other runs over.
             Ok(Tell::Result { exit, .. }) if exit == Exit::Interrupted as u8 => return Heard::OwnerDied,

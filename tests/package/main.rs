@@ -92,6 +92,9 @@ fn a_container_has_nothing_but_the_binary() {
         "HOME=/tmp",
         "--volume",
         "/etc/machine-id:/etc/machine-id:ro",
+        // What a container is made of does not outlive it, and `recover` would rightly start nothing on that.
+        "--volume",
+        "state:/var/lib/recover",
         "recover",
     ];
     let tour = engine.said(&[words.as_slice(), &["--scenario", "identity-loss", "--target", "sandbox"]].concat());

@@ -1,4 +1,5 @@
-//! What can be done to a connector, as data: step types, their events, their redo policies and the arguments for them.
+//! What can be done to a connector, and ([`kms`]) to Kubernetes' KMS, as data: step types, their events, their redo policies and the
+//! arguments for them.
 //!
 //! How it is done is in `steps/adapters`. A step's data is journaled, so nothing in here holds a secret.
 
@@ -6,6 +7,7 @@ mod crash_loop;
 mod enrollment;
 mod evidence;
 pub mod examined;
+pub mod kms;
 mod observe;
 mod reach;
 mod storage;

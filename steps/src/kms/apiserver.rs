@@ -51,8 +51,8 @@ event!(ApiserverSeen {
 
 effect! {
     /// Restart a node's API server, or start it where it is down. Idempotent: it names the life that is to end. The adapter refuses a
-    /// running one unless that node's KMS, asked over its socket right then, is healthy, and another API server is ready or `sole` says
-    /// that a person approved going without.
+    /// running one as `guarded` unless that node's KMS, asked over its socket right then, is healthy; and as `sole` unless another API
+    /// server is ready or `sole` says that a person approved going without.
     RestartApiserver {
         /// Which node.
         node: Node,
@@ -62,7 +62,7 @@ effect! {
         sole: bool,
     } = "restart-apiserver", Idempotent, 300_000, 2 => ApiserverRestarted;
     this: format!("restart the API server of {}", this.node);
-    [ApiserverRestarted::Restarted { instance: Some(Instance("2".into())) }] refused by ["apiserver", "guarded"]
+    [ApiserverRestarted::Restarted { instance: Some(Instance("2".into())) }] refused by ["apiserver", "guarded", "sole"]
 }
 
 /// See [`RestartApiserver`].

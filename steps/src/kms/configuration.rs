@@ -21,6 +21,7 @@ effect! {
         ConfigSeen::AsRecorded,
         ConfigSeen::Drifted { fields: vec!["transit.keyName".into()], recorded: recorded() },
         ConfigSeen::Drifted { fields: vec!["transit.keyName".into()], recorded: None },
+        ConfigSeen::Drifted { fields: vec!["transit.keyIdScope.clusterId".into()], recorded: recorded() },
         ConfigSeen::Unrecorded,
         ConfigSeen::Unreadable { why: "unknown field".into(), recorded: recorded() },
     ] refused by ["config"]
@@ -89,7 +90,8 @@ effect! {
     } = "read-encryption", Pure, 20_000, 3 => EncryptionSeen;
     this: format!("read the EncryptionConfiguration of {}", this.node);
     [
-        EncryptionSeen::Sound,
+        EncryptionSeen::Sound { fallback: recorded() },
+        EncryptionSeen::Sound { fallback: None },
         EncryptionSeen::Fallback { without: recorded() },
         EncryptionSeen::Fallback { without: None },
         EncryptionSeen::IdentityFirst { recorded: recorded() },
@@ -105,7 +107,11 @@ effect! {
 #[serde(tag = "ending", rename_all = "kebab-case")]
 pub enum EncryptionSeen {
     /// KMS alone, at the provider's socket, under the provider's name, as recorded.
-    Sound,
+    Sound {
+        /// The digest of a recorded file with KMS first and identity last, the last one that was known to be good while there was
+        /// plain text: it may be put in place if plain text was left behind. None if none is configured.
+        fallback: Option<String>,
+    },
     /// KMS first, and identity after it: what is in plain text can still be read.
     Fallback {
         /// The digest of a recorded file without identity that may be put in place, if one is configured and is so.
@@ -130,7 +136,7 @@ pub enum EncryptionSeen {
     },
 }
 event!(EncryptionSeen {
-    EncryptionSeen::Sound => "sound",
+    EncryptionSeen::Sound { .. } => "sound",
     EncryptionSeen::Fallback { .. } => "fallback",
     EncryptionSeen::IdentityFirst { .. } => "identity-first",
     EncryptionSeen::Drifted { .. } => "drifted",

@@ -1,6 +1,6 @@
 //! The interface asked at random by its own description: schemathesis, from PyPI, in a folder of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Ran;
@@ -10,10 +10,15 @@ use crate::served::Served;
 
 const VERSION: &str = "4.32.5";
 
+/// Where `cargo xtask` keeps tools; else beside what is built.
+fn tools() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("tools");
+    std::env::var_os("RECOVER_TOOLS").map_or_else(beside, PathBuf::from)
+}
+
 pub fn schema() -> Ran {
     packages::needed(&[("python3", "python3")])?;
-    let tools =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("tools").join(format!("schemathesis-{VERSION}"));
+    let tools = tools().join(format!("schemathesis-{VERSION}"));
     let program = tools.join("bin/schemathesis");
     if !program.exists() {
         let made = Command::new("python3").args(["-m", "venv"]).arg(&tools).stdout(Stdio::null()).status();

@@ -72,8 +72,8 @@ Runs, in this order, and every one even if an earlier one failed:
   that has `--full`, and fuzz (N seconds for each target, 60 by default); and alone again bench --quick
 Prints a table of lanes, tests and times at the end, and alone on the last line `N passed, N failed`: the tests executed, as
 libtest counted them, where a lane that failed without a failed test counts as one failed.
-cargo-deny and cargo-fuzz are installed into target/tools if they are missing. Without a network, cargo-deny leaves out the
-advisory database and the lane says so.";
+cargo-deny and cargo-fuzz are installed into ~/.cache/recover-tools (or RECOVER_TOOLS) if they are missing. Without a network,
+cargo-deny leaves out the advisory database and the lane says so.";
 
 const CRASH: &str = "\
 Usage: cargo xtask crash [--full]

@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::exec::{self, cargo};
 use crate::lane::{Lane, Outcome};
 use crate::lanes::{at_least_one, outcome};
+use crate::tools;
 
 /// A lane that is one test target.
 #[derive(Debug, PartialEq, Eq)]
@@ -169,6 +170,7 @@ const NOT_RUN: &str = "NOT RUN";
 /// What builds and runs these test targets. Of the whole workspace each time, so that what they depend on is built once for all.
 pub(crate) fn tests(targets: &[&str]) -> Command {
     let mut command = cargo(&["test", "--release", "--workspace"]);
+    command.env(tools::VARIABLE, tools::folder());
     for target in targets {
         command.args(["--test", target]);
     }

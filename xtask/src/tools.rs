@@ -1,4 +1,4 @@
-//! The cargo plugins that the lanes need: installed once into target/tools, at a version that is written down here.
+//! The cargo plugins that the lanes need: installed once for this user, at a version that is written down here.
 
 use std::path::PathBuf;
 
@@ -18,9 +18,15 @@ pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
 /// Mutants.
 pub(crate) const MUTANTS: Tool = Tool { name: "cargo-mutants", version: "27.1.0" };
 
-/// Where the plugins are.
+/// Tells test targets where tools are kept.
+pub(crate) const VARIABLE: &str = "RECOVER_TOOLS";
+
+/// Where the plugins are: outside of the checkout, so that the next checkout need not build them again.
 pub(crate) fn folder() -> PathBuf {
-    exec::root().join("target/tools")
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    let own = || Some(cache().filter(|path| path.is_absolute())?.join("recover-tools"));
+    set(VARIABLE).or_else(own).unwrap_or_else(|| exec::root().join("target/tools"))
 }
 
 impl Tool {

@@ -13,6 +13,7 @@ mod facts;
 #[cfg(test)]
 mod fake;
 mod files;
+pub mod kms;
 mod known;
 mod mark;
 pub mod openbao;

@@ -185,12 +185,12 @@ impl HttpConfig {
     }
 }
 
-fn err<T>(key: &'static str, wrong: &str) -> Result<T, ConfigError> {
+pub(crate) fn err<T>(key: &'static str, wrong: &str) -> Result<T, ConfigError> {
     Err(ConfigError { key, wrong: wrong.to_owned() })
 }
 
 /// Keys and their paths.
-type Places<'a> = Vec<(&'static str, &'a Path)>;
+pub(crate) type Places<'a> = Vec<(&'static str, &'a Path)>;
 
 /// A name without a folder.
 fn file_name(name: &str) -> bool {
@@ -206,14 +206,14 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// What Docker allows in a name of a container or a volume.
-fn docker_name(name: &str) -> bool {
+pub(crate) fn docker_name(name: &str) -> bool {
     name.len() <= 200
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
 /// An absolute path that means what it says.
-fn plain(path: &Path) -> bool {
+pub(crate) fn plain(path: &Path) -> bool {
     path.is_absolute()
         && !path.as_os_str().as_encoded_bytes().contains(&0)
         && path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)))

@@ -132,7 +132,7 @@ pub struct ProcessConfig {
 
 impl ProcessConfig {
     /// Checks the words of the command; gives the paths.
-    pub(super) fn places(&self) -> Result<Places<'_>, ConfigError> {
+    pub(crate) fn places(&self) -> Result<Places<'_>, ConfigError> {
         if !self.command.first().is_some_and(|program| program.starts_with('/')) {
             return err("workload.process.command", "the program must be named with its absolute path");
         }
@@ -151,7 +151,7 @@ impl ProcessConfig {
 
 impl DockerConfig {
     /// Checks the container's name; gives the paths.
-    pub(super) fn places(&self) -> Result<Places<'_>, ConfigError> {
+    pub(crate) fn places(&self) -> Result<Places<'_>, ConfigError> {
         // Names that are made of it are longer.
         if !docker_name(&self.container) || self.container.len() > 128 {
             return err("workload.docker.container", "must be the name of a container");
@@ -162,7 +162,7 @@ impl DockerConfig {
 
 impl SystemdConfig {
     /// Checks the unit's name; gives the paths.
-    pub(super) fn places(&self) -> Result<Places<'_>, ConfigError> {
+    pub(crate) fn places(&self) -> Result<Places<'_>, ConfigError> {
         // What systemd.unit(5) allows; a template without an instance cannot be started.
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
         let stem = self.unit.strip_suffix(".service").unwrap_or_default();

@@ -39,6 +39,7 @@ pub struct KeyFacts {
     /// Whether encrypting with a key that is not there fails.
     pub upsert_disabled: bool,
     /// When its versions were made, in seconds since 1970, of those that are told of.
+    #[serde(with = "numbered")]
     pub versions: BTreeMap<u64, i64>,
     /// The lowest decrypting version that is recorded, or still needed by what is stored: what it may be lowered to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +57,23 @@ pub enum Impact {
     CryptographicSafety,
     /// Requests that the API server needs do not work. These can be mended.
     ApiServerAvailability,
+}
+
+/// JSON's keys are texts, and serde does not make numbers of them inside an enum that is tagged.
+mod numbered {
+    use std::collections::BTreeMap;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(versions: &BTreeMap<u64, i64>, to: S) -> Result<S::Ok, S::Error> {
+        versions.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<u64, i64>, D::Error> {
+        let texts = BTreeMap::<String, i64>::deserialize(from)?;
+        texts.into_iter().map(|(version, at)| Ok((version.parse().map_err(D::Error::custom)?, at))).collect()
+    }
 }
 
 impl KeyFacts {
@@ -271,3 +289,21 @@ pub enum SnapshotTaken {
     },
 }
 event!(SnapshotTaken { SnapshotTaken::Taken { .. } => "taken", SnapshotTaken::Impossible { .. } => "impossible" });
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails as it may")]
+
+    use recover_engine::{Effect as _, Outcome};
+
+    use super::{KeySeen, ReadKey};
+
+    #[test]
+    fn every_ending_is_read_as_it_was_written() {
+        for ending in (ReadKey {}).endings() {
+            let Outcome::Happened(seen) = ending else { continue };
+            let text = serde_json::to_string(&seen).unwrap();
+            assert_eq!(serde_json::from_str::<KeySeen>(&text).unwrap(), seen, "{text}");
+        }
+    }
+}

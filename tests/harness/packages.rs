@@ -29,9 +29,36 @@ pub fn needed(programs: &[(&str, &str)]) -> Result<(), String> {
         drop(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status());
     };
     apt(&["update"]);
+    let policy = NotStarted::new();
     apt(&[&["install", "--no-install-recommends"], packages.as_slice()].concat());
+    drop(policy);
+    if packages.contains(&"etcd-server") {
+        // Nor at the next boot.
+        drop(Command::new("systemctl").args(["disable", "--quiet", "etcd"]).stderr(Stdio::null()).status());
+    }
     match missing().first() {
         None => Ok(()),
         Some(package) => Err(format!("{package} could not be installed with apt-get")),
+    }
+}
+
+/// Debian starts the servers that it installs, unless this file says no. Here each is started by the test that needs it.
+struct NotStarted(Option<&'static Path>);
+
+impl NotStarted {
+    fn new() -> Self {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let path = Path::new("/usr/sbin/policy-rc.d");
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(path);
+        let said = made.and_then(|mut file| std::io::Write::write_all(&mut file, b"#!/bin/sh\nexit 101\n"));
+        Self(said.is_ok().then_some(path))
+    }
+}
+
+impl Drop for NotStarted {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            drop(std::fs::remove_file(path));
+        }
     }
 }

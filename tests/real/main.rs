@@ -16,6 +16,10 @@ mod bench;
 mod crash_loop;
 mod docker;
 mod engine;
+#[path = "../harness/kubernetes/mod.rs"]
+mod kubernetes;
+#[path = "kubernetes.rs"]
+mod kubernetes_lane;
 mod lane;
 #[path = "../harness/packages.rs"]
 mod packages;
@@ -42,6 +46,7 @@ const LANES: &[Lane] = &[
     ("systemd-user", systemd_user::run),
     ("systemd-system", systemd_system::run),
     ("docker", docker::run),
+    ("kubernetes", kubernetes_lane::run),
     ("spire", spire_lane::run),
 ];
 

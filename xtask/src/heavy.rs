@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use crate::exec::{self, cargo};
+use crate::kubernetes;
 use crate::lane::{Lane, Outcome};
 use crate::lanes::{at_least_one, outcome};
 use crate::tools;
@@ -128,7 +129,8 @@ that half is not run, and says so.",
 Starts each system, loses the connector's identity as it is lost in life, kills the recovery with SIGKILL at 20 drawn moments for an
 original that is kept and for one that is gone, resumes, and asks the system itself and the control plane's ledger what happened.
 Systems: systemd-user (a user's manager of systemd, with a bus of its own), systemd-system (systemd as PID 1, in a container that has the
-host's /usr), docker (a Docker Engine of its own; docker.io and busybox-static are installed where root may), spire (the SPIRE server and
+host's /usr), docker (a Docker Engine of its own; docker.io and busybox-static are installed where root may), kubernetes
+(an API server with its controllers, built once with Go from its own module; etcd-server is installed where root may), spire (the SPIRE server and
 agent that are on PATH; where none are, a fake with the same interface, which is said). --lane NAME runs one; all run beside each other. --full
 makes ten times as many kills. A system that cannot be had here is said not to have been run.",
         targets: &["real"],
@@ -189,6 +191,12 @@ impl Heavy {
         command.args(["--", "--nocapture"]).env("RECOVER_LANE", if full { "full" } else { "bounded" });
         if let (Some(variable), Some(part)) = (self.parts, part) {
             command.env(variable, part);
+        }
+        if kubernetes::wanted(self.name, part)
+            && let Err(why) = kubernetes::build()
+        {
+            // The lane says so itself, and that it was not run.
+            command.env(kubernetes::MISSING, why);
         }
         let ran = exec::run_into(&mut command, &log)?;
         let figure = format!("{}: ", self.name);

@@ -146,7 +146,9 @@ pub(crate) fn build() -> Lane {
         let targets: Vec<&str> = lanes.flat_map(|heavy| heavy.targets).copied().chain(["crash"]).collect();
         let mut command = heavy::tests(&targets);
         command.arg("--no-run");
-        one(command, "a release build failed")
+        let mut outcome = one(command, "a release build failed");
+        outcome.notes.extend(kubernetes::build().err());
+        outcome
     })
 }
 

@@ -5,6 +5,7 @@ mod ci;
 mod exec;
 mod fuzz;
 mod heavy;
+mod kubernetes;
 mod lane;
 mod lanes;
 mod mutants;

@@ -76,7 +76,7 @@ pub fn configuration(bytes: &[u8]) -> Result<Vec<String>, Refused> {
     let mut subjects = Vec::with_capacity(config.target.len());
     for target in config.target.values() {
         target.check()?;
-        for scenario in &recover_scenarios::SCENARIOS {
+        for scenario in recover_scenarios::of(target.kind.family()) {
             target.params(scenario.entry.name, &config.policy, None, &[])?;
         }
         subjects.push(target.subject());

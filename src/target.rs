@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use recover_adapters::config::{AuthorityConfig, ConnectorConfig, StorageConfig, Timing, TrustConfig, WorkloadConfig};
 use recover_engine::Json;
 use recover_scenarios::identity_loss::{self, Reprovision};
-use recover_scenarios::{bootstrap_failure, crash_loop, names, reconnect_failure};
+use recover_scenarios::{Family, bootstrap_failure, crash_loop, names, reconnect_failure};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,15 @@ use crate::world::{TargetWorld, unusable};
 pub(crate) enum Kind {
     /// A connector: a workload with an identity on durable storage, enrolled at an authority.
     Connector,
+}
+
+impl Kind {
+    /// The procedures for such a target.
+    pub(crate) const fn family(self) -> Family {
+        match self {
+            Self::Connector => Family::Connector,
+        }
+    }
 }
 
 /// One target.
@@ -83,6 +92,10 @@ impl Target {
         alert: Option<&str>,
         set: &[String],
     ) -> Result<Json, Fault> {
+        if recover_scenarios::find(scenario).is_some_and(|found| found.family != self.kind.family()) {
+            return Err(Fault::new(Code::BadParameter, format!("{scenario} is no procedure for a target of this kind"))
+                .hint("`recover scenarios` lists the procedures, and what each is for"));
+        }
         let (observe_ms, online_within_ms) = (self.timing.observe.as_ms(), self.timing.online_within.as_ms());
         let alert = alert.map(str::to_owned);
         match scenario {

@@ -4,11 +4,22 @@ use std::sync::{Arc, OnceLock};
 
 use recover_engine::{Begun, Charter, Digest, Graph, Guard, IllegalRecord, Json, ScenarioEntry, charter_digest};
 
+/// What kind of target a procedure is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// A connector with an identity on durable storage.
+    Connector,
+    /// The control-plane nodes of a cluster that keeps its secrets under KMS v2.
+    Kms,
+}
+
 /// A scenario of this build.
 #[derive(Debug)]
 pub struct Registered {
     /// Its erased type.
     pub entry: ScenarioEntry,
+    /// What it is for.
+    pub family: Family,
     graph_text: &'static str,
     parsed: OnceLock<Parsed>,
 }
@@ -23,11 +34,12 @@ struct Parsed {
 }
 
 macro_rules! scenarios {
-    ($($module:ident::$scenario:ident = $graph:literal),+ $(,)?) => {
+    ($($module:ident::$scenario:ident = $graph:literal for $family:ident),+ $(,)?) => {
         /// Every scenario of this build, in the order of its name.
         pub static SCENARIOS: [Registered; [$(stringify!($scenario)),+].len()] = [
             $(Registered {
                 entry: ScenarioEntry::of::<crate::$module::$scenario>(),
+                family: Family::$family,
                 graph_text: include_str!(concat!("../graphs/", $graph, ".json")),
                 parsed: OnceLock::new(),
             }),+
@@ -36,10 +48,17 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    bootstrap_failure::BootstrapFailure = "bootstrap-failure",
-    crash_loop::CrashLoop = "crash-loop",
-    identity_loss::IdentityLoss = "identity-loss",
-    reconnect_failure::ReconnectFailure = "reconnect-failure",
+    bootstrap_failure::BootstrapFailure = "bootstrap-failure" for Connector,
+    crash_loop::CrashLoop = "crash-loop" for Connector,
+    identity_loss::IdentityLoss = "identity-loss" for Connector,
+    kms_key_missing::KmsKeyMissing = "kms-key-missing" for Kms,
+    kms_socket::KmsSocket = "kms-socket" for Kms,
+    reconnect_failure::ReconnectFailure = "reconnect-failure" for Connector,
+}
+
+/// The scenarios for that kind of target.
+pub fn of(family: Family) -> impl Iterator<Item = &'static Registered> {
+    SCENARIOS.iter().filter(move |scenario| scenario.family == family)
 }
 
 /// The scenario of that name.

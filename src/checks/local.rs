@@ -55,7 +55,7 @@ fn described(place: &Place, target: &Target) -> Check {
     const CHECK: &str = "target";
     let usable = || {
         target.check()?;
-        for scenario in &recover_scenarios::SCENARIOS {
+        for scenario in recover_scenarios::of(target.kind.family()) {
             target.params(scenario.entry.name, &place.loaded.config.policy, None, &[])?;
         }
         target.world().map(drop)

@@ -66,7 +66,7 @@ pub(super) fn rehearse(global: &Global, words: &RehearseArgs, printer: Printer) 
     }
     let scenarios: Vec<&str> = match words.scenario.as_deref() {
         Some(name) => vec![act::scenario(Some(name))?.entry.name],
-        None => recover_scenarios::SCENARIOS.iter().map(|scenario| scenario.entry.name).collect(),
+        None => procedures(&place, &name)?,
     };
     let found = found(&place, &name, &scenarios, printer)?;
     let (result, exit) = told("recover.rehearsal/v1", Some(&name), &found, printer);
@@ -74,9 +74,15 @@ pub(super) fn rehearse(global: &Global, words: &RehearseArgs, printer: Printer) 
     Ok(exit)
 }
 
+/// The procedures for that target.
+fn procedures(place: &Place, name: &str) -> Result<Vec<&'static str>, Fault> {
+    let (_, target) = act::reach(place, name)?;
+    Ok(recover_scenarios::of(target.kind.family()).map(|scenario| scenario.entry.name).collect())
+}
+
 /// Rehearses every procedure on a target and keeps what was found, without a word.
 pub(crate) fn rehearse_quietly(place: &Place, name: &str, printer: Printer) -> Result<(), Fault> {
-    let scenarios: Vec<&str> = recover_scenarios::SCENARIOS.iter().map(|scenario| scenario.entry.name).collect();
+    let scenarios = procedures(place, name)?;
     let found = found(place, name, &scenarios, printer)?;
     keep(&place.state, name, &sum("recover.rehearsal/v1", Some(name), &found).0)
 }

@@ -25,7 +25,7 @@ fn key(case: &Case, seen: &KeySeen) -> Option<Vec<Task>> {
     let reachable = |text: String| Some(vec![ask(Topic::KeyReachable, text), Task::Again(Look::Key)]);
     match seen {
         KeySeen::Original { .. } | KeySeen::Unrecorded { .. } | KeySeen::Incomplete { .. } => None,
-        KeySeen::Altered { versions, .. } => recreated(versions).then(|| {
+        KeySeen::Altered { versions, .. } => (recreated(versions) || case.snapshot_taken()).then(|| {
             hold_and_restore(
                 case,
                 "Another key has the recorded one's name: its first version was made at another time than recorded",

@@ -51,8 +51,18 @@ scenarios! {
     bootstrap_failure::BootstrapFailure = "bootstrap-failure" for Connector,
     crash_loop::CrashLoop = "crash-loop" for Connector,
     identity_loss::IdentityLoss = "identity-loss" for Connector,
+    kms_aad_mismatch::KmsAadMismatch = "kms-aad-mismatch" for Kms,
+    kms_auth::KmsAuth = "kms-auth" for Kms,
+    kms_identity_fallback::KmsIdentityFallback = "kms-identity-fallback" for Kms,
+    kms_key_id_mismatch::KmsKeyIdMismatch = "kms-key-id-mismatch" for Kms,
     kms_key_missing::KmsKeyMissing = "kms-key-missing" for Kms,
+    kms_min_decryption::KmsMinDecryption = "kms-min-decryption" for Kms,
+    kms_openbao_unavailable::KmsOpenbaoUnavailable = "kms-openbao-unavailable" for Kms,
     kms_socket::KmsSocket = "kms-socket" for Kms,
+    kms_static_pod_image::KmsStaticPodImage = "kms-static-pod-image" for Kms,
+    kms_transit_profile::KmsTransitProfile = "kms-transit-profile" for Kms,
+    kms_unknown_key_id::KmsUnknownKeyId = "kms-unknown-key-id" for Kms,
+    kms_version_drift::KmsVersionDrift = "kms-version-drift" for Kms,
     reconnect_failure::ReconnectFailure = "reconnect-failure" for Connector,
 }
 

@@ -30,11 +30,11 @@ pub struct Case {
     /// A person said that the key is the original, where nothing recorded does.
     pub(super) vouched: bool,
     /// The key's automatic rotation is on.
-    pub(super) rotates: bool,
+    rotates: bool,
     pub(super) rotation_stopped: bool,
     pub(super) snapshot: bool,
     /// Of each node, the digest of the recorded EncryptionConfiguration with identity last.
-    pub(super) fallbacks: Vec<(Node, String)>,
+    fallbacks: Vec<(Node, String)>,
     /// Nothing is stored in plain text.
     pub(super) clean: bool,
     /// A person said that no backup in plain text is needed any more.
@@ -47,7 +47,7 @@ pub struct Case {
     /// Those that were stopped and must stay so until the original key is back.
     held: Vec<Node>,
     /// Nodes whose API server was last seen to write plain text.
-    pub(super) plain: Vec<Node>,
+    plain: Vec<Node>,
     /// The digest of the key id of the providers that serve.
     pub(super) hash: Option<String>,
     changed: BTreeSet<String>,
@@ -92,6 +92,34 @@ impl Case {
     #[must_use]
     pub const fn may_encrypt(&self) -> bool {
         self.may_encrypt
+    }
+
+    /// The key's automatic rotation is on, and was not stopped by this run.
+    #[must_use]
+    pub const fn rotates(&self) -> bool {
+        self.rotates && !self.rotation_stopped
+    }
+
+    /// It was tried to take a snapshot of OpenBao: what a person was asked to restore is looked at.
+    #[must_use]
+    pub const fn snapshot_taken(&self) -> bool {
+        self.snapshot
+    }
+
+    /// Some API server was last seen to write plain text.
+    #[must_use]
+    pub fn writes_plain(&self) -> bool {
+        !self.plain.is_empty()
+    }
+
+    /// The first node that has a recorded EncryptionConfiguration with identity last, and the digest of it.
+    #[must_use]
+    pub fn fallback(&self) -> Option<(&Node, &str)> {
+        self.fallbacks.first().map(|(node, sha256)| (node, sha256.as_str()))
+    }
+
+    pub(super) fn planned(&mut self) {
+        self.fallbacks.clear();
     }
 
     /// Whether this provider must stay stopped.
@@ -144,8 +172,11 @@ impl Case {
         self.fallbacks.retain(|(of, _)| of != node);
         match seen {
             EncryptionSeen::IdentityFirst { .. } => self.plain.push(node.clone()),
-            EncryptionSeen::Sound { fallback: Some(sha256) } => self.fallbacks.push((node.clone(), sha256.clone())),
-            EncryptionSeen::Sound { fallback: None }
+            // What to put back is chosen once, when the layer is named.
+            EncryptionSeen::Sound { fallback: Some(sha256) } if self.named.is_none() => {
+                self.fallbacks.push((node.clone(), sha256.clone()));
+            }
+            EncryptionSeen::Sound { .. }
             | EncryptionSeen::Fallback { .. }
             | EncryptionSeen::Drifted { .. }
             | EncryptionSeen::Unreadable { .. } => {}

@@ -33,7 +33,7 @@ use recover_steps::kms::{
 pub use case::{Case, Finding};
 pub use change::{Change, Pair};
 pub use class::{Class, class_of};
-pub(crate) use class::{only_where_the_key_is, recreated};
+pub(crate) use class::{findings, only_where_the_key_is, raised, recreated};
 pub use look::{Layer, Look};
 pub use params::Params;
 pub use states::{Doubting, Looking, Returning, State, Working};

@@ -168,7 +168,8 @@ pub struct Working {
 
 impl Working {
     /// The layer is named: the work begins.
-    pub(super) fn begin(case: Case, tasks: Vec<Task>) -> State {
+    pub(super) fn begin(mut case: Case, tasks: Vec<Task>) -> State {
+        case.planned();
         onward(case, tasks.into(), false)
     }
 

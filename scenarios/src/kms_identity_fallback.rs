@@ -4,7 +4,7 @@
 //! Where it was taken away too early, the last good configuration, with identity last, is put back on one node; then what is in plain text
 //! is written again, and identity goes. The provider's name never changes, and nothing is written to etcd but by the API server.
 
-use recover_steps::kms::{EncryptionSeen, EtcdScanned};
+use recover_steps::kms::{EncryptionSeen, EtcdScanned, Node};
 
 use crate::kms::plans::{ask, bring_encryption, puts_encryption};
 use crate::kms::{Case, Cause, Event, Finding, Kms, Layer, Look, Task, Topic};
@@ -17,8 +17,8 @@ pub enum IdentityFallback {}
 /// The machine.
 pub type KmsIdentityFallback = Kms<IdentityFallback>;
 
-fn encryption(case: &Case, look: &Look, seen: &EncryptionSeen) -> Option<Vec<Task>> {
-    let Look::Encryption(node) = look else { return None };
+fn encryption(case: &Case, node: &Node, seen: &EncryptionSeen) -> Option<Vec<Task>> {
+    let look = Look::Encryption(node.clone());
     match seen {
         EncryptionSeen::IdentityFirst { recorded: None } => Some(bring_encryption(node, "identity comes before KMS")),
         EncryptionSeen::IdentityFirst { recorded: Some(sha256) } => {
@@ -29,7 +29,7 @@ fn encryption(case: &Case, look: &Look, seen: &EncryptionSeen) -> Option<Vec<Tas
             let mut tasks = vec![ask(Topic::PutBack, text)];
             tasks.extend(puts_encryption(node, sha256));
             // It may still have identity after KMS: that is next.
-            tasks.push(Task::Again(look.clone()));
+            tasks.push(Task::Again(look));
             Some(tasks)
         }
         // Not before every API server encrypts what it writes: those come first, and this one's turn comes again.
@@ -40,7 +40,7 @@ fn encryption(case: &Case, look: &Look, seen: &EncryptionSeen) -> Option<Vec<Tas
                 before may have plain text in them, which API servers could not read then. Are they expired, or no longer needed?";
             let mut tasks = vec![Task::Clean, ask(Topic::OldBackups, text)];
             tasks.extend(puts_encryption(node, sha256));
-            tasks.push(Task::Verify(look.clone()));
+            tasks.push(Task::Verify(look));
             Some(tasks)
         }
         EncryptionSeen::Sound { .. } | EncryptionSeen::Drifted { .. } | EncryptionSeen::Unreadable { .. } => None,
@@ -84,9 +84,9 @@ impl Cause for IdentityFallback {
     const CHANGES: &'static [&'static str] = &["restore-encryption", "restart-apiserver", "rewrite-objects"];
 
     fn plan(case: &Case, found: &Finding) -> Option<Vec<Task>> {
-        match &found.event {
-            Event::ReadEncryption(seen) => encryption(case, &found.look, seen),
-            Event::ScanEtcd(EtcdScanned::Plaintext { plain, .. }) => too_early(case, *plain),
+        match (&found.look, &found.event) {
+            (Look::Encryption(node), Event::ReadEncryption(seen)) => encryption(case, node, seen),
+            (Look::Etcd, Event::ScanEtcd(EtcdScanned::Plaintext { plain, .. })) => too_early(case, *plain),
             _ => None,
         }
     }

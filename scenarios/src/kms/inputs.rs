@@ -83,7 +83,7 @@ pub(super) fn outcome<C: Cause>(state: State, outcome: &Outcome<Event>) -> Resul
             Ok(s.ends(ending))
         }
         (State::Working(s), Happened(event)) => told::happened::<C>(s, event),
-        (State::Working(s), Refused(r)) => told::refused::<C>(s, r),
+        (State::Working(s), Refused(r)) => told::refused(s, r),
         (State::Returning(s), Happened(Event::StartProvider(_))) => Ok(s.went(None)),
         (State::Returning(s), Refused(r)) => Ok(s.went(Some(&r.text))),
         (

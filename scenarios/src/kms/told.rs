@@ -273,7 +273,7 @@ fn scanned_for<C: Cause>(mut state: Working, scanned: &EtcdScanned) -> State {
     }
 }
 
-pub(super) fn refused<C: Cause>(mut state: Working, reason: &Reason) -> Result<State, Illegal> {
+pub(super) fn refused(mut state: Working, reason: &Reason) -> Result<State, Illegal> {
     let verdict = verdict(reason);
     Ok(match state.task().clone() {
         Task::Change(Change::RestartApiserver { node, from, sole: false }) if reason.code == "sole" => {

@@ -8,6 +8,7 @@
 mod case;
 mod change;
 mod class;
+mod diagnosis;
 pub(crate) mod guards;
 mod inputs;
 mod look;
@@ -34,6 +35,7 @@ pub use case::{Case, Finding};
 pub use change::{Change, Pair};
 pub use class::{Class, class_of};
 pub(crate) use class::{findings, only_where_the_key_is, raised, recreated};
+pub use diagnosis::{diagnose, looks};
 pub use look::{Layer, Look};
 pub use params::Params;
 pub use states::{Doubting, Looking, Returning, State, Working};

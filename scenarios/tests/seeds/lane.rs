@@ -27,8 +27,12 @@ const TESTS: [Test; 11] = [
     ("what_is_found_is_made_short", teeth::what_is_found_is_made_short),
 ];
 
-/// Seeds of a plain `cargo test`.
-const SEEDS_FEW: u64 = 500;
+/// Seeds of a plain `cargo test`, for each simulation.
+const SEEDS_EACH: u64 = 140;
+
+fn seeds_few() -> u64 {
+    SEEDS_EACH * setups::all().len() as u64
+}
 
 /// Which of the simulations a seed is.
 pub(crate) fn setup_of(setups: &[Setup], seed: u64) -> &Setup {
@@ -44,7 +48,7 @@ fn seeds_wanted() -> u64 {
     number("RECOVER_SEEDS").unwrap_or_else(|| match std::env::var("RECOVER_LANE").as_deref() {
         Ok("full") => 10_000_000,
         Ok("bounded") => 100_000,
-        _ => SEEDS_FEW,
+        _ => seeds_few(),
     })
 }
 
@@ -89,7 +93,7 @@ fn no_seed_breaks_an_invariant() {
         let walked = taken.iter().filter(|taken| **taken).count();
         println!("{}: {walked} of {} transitions walked", setup.name, taken.len());
         // What is never reached is never tested.
-        assert!(setup.detailed || wanted < SEEDS_FEW || walked * 2 > taken.len(), "hardly anything is reached");
+        assert!(setup.detailed || wanted < seeds_few() || walked * 2 > taken.len(), "hardly anything is reached");
     }
     println!(
         "sim: {wanted} seeds, {} events, {} runs, {} kills; 0 invariants broken; {rate:.0} seeds/s/core",

@@ -28,7 +28,7 @@ const TESTS: [Test; 11] = [
 ];
 
 /// Seeds of a plain `cargo test`, for each simulation.
-const SEEDS_EACH: u64 = 140;
+const SEEDS_EACH: u64 = 200;
 
 fn seeds_few() -> u64 {
     SEEDS_EACH * setups::all().len() as u64

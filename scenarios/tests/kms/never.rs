@@ -99,22 +99,26 @@ impl Judge {
                     self.unrecorded = None;
                 }
             }
-            (Step::CompareConfig(s), Event::CompareConfig(seen)) => match seen {
-                ConfigSeen::Drifted { recorded: Some(sha256), .. }
-                | ConfigSeen::Unreadable { recorded: Some(sha256), .. } => {
-                    self.configs.insert(s.node.clone(), sha256.clone());
-                }
-                _ => {}
-            },
-            (Step::ReadEncryption(s), Event::ReadEncryption(seen)) => match seen {
-                EncryptionSeen::Sound { fallback: Some(sha256) }
-                | EncryptionSeen::Fallback { without: Some(sha256) }
-                | EncryptionSeen::IdentityFirst { recorded: Some(sha256) }
-                | EncryptionSeen::Drifted { recorded: Some(sha256), .. } => {
-                    self.encryptions.entry(s.node.clone()).or_default().push(sha256.clone());
-                }
-                _ => {}
-            },
+            (
+                Step::CompareConfig(s),
+                Event::CompareConfig(
+                    ConfigSeen::Drifted { recorded: Some(sha256), .. }
+                    | ConfigSeen::Unreadable { recorded: Some(sha256), .. },
+                ),
+            ) => {
+                self.configs.insert(s.node.clone(), sha256.clone());
+            }
+            (
+                Step::ReadEncryption(s),
+                Event::ReadEncryption(
+                    EncryptionSeen::Sound { fallback: Some(sha256) }
+                    | EncryptionSeen::Fallback { without: Some(sha256) }
+                    | EncryptionSeen::IdentityFirst { recorded: Some(sha256) }
+                    | EncryptionSeen::Drifted { recorded: Some(sha256), .. },
+                ),
+            ) => {
+                self.encryptions.entry(s.node.clone()).or_default().push(sha256.clone());
+            }
             (Step::FindPair(s), Event::FindPair(PairFound::Found { source, generation, hash })) => {
                 self.pairs.insert(s.node.clone(), (source.clone(), *generation, hash.clone()));
             }

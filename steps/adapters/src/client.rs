@@ -19,6 +19,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A client of this origin that trusts the certificates of this file, or the system's without one.
 pub(crate) fn client(origin: &Origin, ca: Option<&Path>, hint: &str) -> Result<Client, String> {
+    builder(origin, ca)?.build().map_err(|e| format!("the HTTP client cannot be made: {}; {hint}", chain(&e)))
+}
+
+/// The same before it is made, for whoever has a certificate of its own.
+pub(crate) fn builder(origin: &Origin, ca: Option<&Path>) -> Result<reqwest::ClientBuilder, String> {
     // One provider for the process; whoever was first has set it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
@@ -38,7 +43,27 @@ pub(crate) fn client(origin: &Origin, ca: Option<&Path>, hint: &str) -> Result<C
         // A host without any certificate of a CA can do without.
         builder = builder.tls_certs_only([]);
     }
-    builder.build().map_err(|e| format!("the HTTP client cannot be made: {}; {hint}", chain(&e)))
+    Ok(builder)
+}
+
+/// A certificate and its key, in PEM. The key's file is its owner's alone.
+pub(crate) fn identity(cert: &Path, key: &Path) -> Result<reqwest::Identity, String> {
+    const LONGEST: usize = 64 << 10;
+    let read = |path: &Path, private: bool| {
+        let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+        let file = crate::files::open_any(path, flags).map_err(|e| failed(&e))?;
+        let mode = rustix::fs::fstat(&file).map_err(|e| failed(&e))?.st_mode;
+        if private && mode & 0o027 != 0 {
+            return Err(failed(&"its mode lets others read or change it"));
+        }
+        crate::files::read_capped(&file, LONGEST).map(Zeroizing::new).map_err(|e| failed(&e))
+    };
+    let mut pem = read(cert, false)?;
+    pem.push(b'\n');
+    pem.extend_from_slice(&read(key, true)?);
+    let no = |_| format!("{} and {} are no certificate with its key", cert.display(), key.display());
+    reqwest::Identity::from_pem(&pem).map_err(no)
 }
 
 /// The body of a response within the limits, or what is wrong with it, unredacted.

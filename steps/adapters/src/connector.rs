@@ -305,7 +305,7 @@ fn body<E: Effect>(act: &Act) -> Result<E, Trouble> {
         .map_err(|e| Trouble::refused(code::UNKNOWN_STEP, format!("the data of {} has another shape: {e}", E::NAME)))
 }
 
-async fn with<E: Effect, W: Into<Witnessed<E::Event>>>(
+pub(crate) async fn with<E: Effect, W: Into<Witnessed<E::Event>>>(
     act: &Act,
     perform: impl AsyncFnOnce(E) -> Result<W, Trouble>,
 ) -> Result<Seen, Trouble> {

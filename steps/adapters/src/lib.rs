@@ -1,6 +1,6 @@
 //! How the steps of `recover-steps` are carried out: one folder per kind of outside system.
 //!
-//! [`Connector`] is the whole: it dispatches on the step's name. Nothing in here knows a scenario.
+//! [`Connector`] is the whole of a connector, and [`Kms`] of Kubernetes' KMS: each dispatches on the step's name. Nothing in here knows a scenario.
 
 mod act;
 mod authority;
@@ -34,6 +34,7 @@ pub use config::ConnectorConfig;
 pub use connector::{Connector, Unusable};
 pub use examine::Examination;
 pub use facts::{Facts, Seen as SeenFacts};
+pub use kms::{Kms, KmsConfig};
 pub use mark::{Claim, Holder};
 pub use secrets::{SecretsDir, is_in_memory};
 pub use span::{BadSpan, Span};

@@ -7,6 +7,8 @@
 mod docker;
 mod file;
 
+use std::path::Path;
+
 use recover_engine::{Effect, Redo};
 use recover_steps::{Mint, Pair};
 use serde::{Deserialize, Serialize};
@@ -162,6 +164,11 @@ impl Mark {
             ) => At::Nowhere,
         };
         Self { holder, at }
+    }
+
+    /// Beside a file of the target's.
+    pub(crate) fn beside(holder: Holder, path: &Path) -> Self {
+        Self { holder, at: At::File(FileMark::beside(path)) }
     }
 
     /// Where it stands, for people.

@@ -2,6 +2,12 @@
 
 use recover_engine::Millis;
 
+/// The time by the clock of this host.
+pub(crate) fn now() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// The time in an RFC 3339 text with any offset; `None` if it is none.
 #[must_use]
 pub fn parse(text: &str) -> Option<Millis> {

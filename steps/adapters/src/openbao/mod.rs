@@ -7,17 +7,19 @@ mod change;
 mod failure;
 #[cfg(test)]
 mod hostile;
+mod login;
 mod model;
 #[cfg(test)]
 mod never;
 mod place;
 mod request;
+mod snapshot;
 mod transport;
 
 pub use change::Change;
 pub use failure::Failure;
 pub use model::{Health, Key, KeyFields, Moved, SealStatus, Token};
-pub use place::{BadName, KeyName, OpenBaoConfig, Path};
+pub use place::{ApproleConfig, BadName, CertConfig, JwtConfig, KeyName, LoginConfig, OpenBaoConfig, Path};
 
 use std::collections::BTreeMap;
 
@@ -189,6 +191,18 @@ impl OpenBao {
             return Err(Failure::NoKey);
         }
         Ok(())
+    }
+
+    /// A text without the secrets that are used here.
+    #[must_use]
+    pub fn without_secrets(&self, text: &str) -> String {
+        self.transport.known.hide(text)
+    }
+
+    /// Whether a secret that is used here is in the text.
+    #[must_use]
+    pub fn gives_away(&self, text: &str) -> bool {
+        self.transport.known.holds(text)
     }
 
     fn good(&self, answer: Answer) -> Result<Answer, Failure> {

@@ -111,6 +111,9 @@ fn asked() -> impl Strategy<Value = Asked> {
         "/v1/sys/seal",
         "/v1/sys/capabilities-self",
         "/v1/auth/token/revoke-self",
+        "/v1/auth/approle/login",
+        "/v1/sys/storage/raft/snapshot",
+        "/v1/sys/storage/raft/snapshot-force",
         "/v1/sys/health",
         "/v1/M/keys/K/config/../trim",
         "//evil/v1/M/keys/K",
@@ -175,6 +178,7 @@ fn breach(requests: &[String], answers: &[Answered], host: &str, config: &OpenBa
         };
         let good = match first.as_str() {
             "GET /v1/sys/health HTTP/1.1" | "GET /v1/sys/seal-status HTTP/1.1" => bare && body.is_null(),
+            "GET /v1/sys/storage/raft/snapshot HTTP/1.1" => of("x-vault-namespace: ").is_empty() && body.is_null(),
             "GET /v1/auth/token/lookup-self HTTP/1.1" => in_ours && body.is_null(),
             "POST /v1/sys/capabilities-self HTTP/1.1" => {
                 let all = body["paths"].as_array().cloned().unwrap_or_default();

@@ -42,7 +42,11 @@ pub struct OpenBaoConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
     /// Where the token is. A token of our own: not the provider's.
-    pub token: CredentialRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<CredentialRef>,
+    /// How to log in instead, where there is no token. A role of our own: not the provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<LoginConfig>,
     /// The namespace; the root namespace if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Path>,
@@ -50,6 +54,57 @@ pub struct OpenBaoConfig {
     pub mount: Path,
     /// The key.
     pub key: KeyName,
+}
+
+/// A login at OpenBao.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LoginConfig {
+    /// By a role and its secret id.
+    Approle(ApproleConfig),
+    /// By a JWT that another issuer than the cluster issued.
+    Jwt(JwtConfig),
+    /// By a client certificate.
+    Cert(CertConfig),
+}
+
+/// A login by AppRole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApproleConfig {
+    /// Where it is mounted, below `auth/`.
+    pub mount: Path,
+    /// The role's id.
+    pub role_id: String,
+    /// Where the secret id is. One that works once is used up by one login: `recover` keeps the token for as long as it runs.
+    pub secret_id: CredentialRef,
+}
+
+/// A login by JWT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JwtConfig {
+    /// Where it is mounted, below `auth/`.
+    pub mount: Path,
+    /// The role.
+    pub role: String,
+    /// Where the JWT is.
+    pub jwt: CredentialRef,
+}
+
+/// A login by certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertConfig {
+    /// Where it is mounted, below `auth/`.
+    pub mount: Path,
+    /// The role, if it is to be that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The certificate, in PEM.
+    pub cert: PathBuf,
+    /// Its key: a file that only its owner reads.
+    pub key: PathBuf,
 }
 
 /// A text that is no name, or no path of names.

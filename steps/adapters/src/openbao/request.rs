@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
-use super::place::OpenBaoConfig;
+use super::place::{LoginConfig, OpenBaoConfig};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,10 @@ pub(super) struct Paths {
     pub(super) key_config: String,
     pub(super) restore: String,
     pub(super) keys_config: String,
+    /// The snapshot of the whole OpenBao, in the root namespace.
+    pub(super) snapshot: &'static str,
+    /// Where to log in, and the fields that the body has.
+    pub(super) login: Option<(String, &'static [&'static str])>,
     /// What capabilities are asked for, as policies have the paths.
     pub(super) asked_for: Vec<String>,
     pub(super) namespace: Option<String>,
@@ -64,6 +68,16 @@ impl Paths {
             key_config: format!("/v1/{mount}/keys/{key}/config"),
             restore: format!("/v1/{mount}/keys/{key}/soft-delete-restore"),
             keys_config: format!("/v1/{mount}/config/keys"),
+            snapshot: "/v1/sys/storage/raft/snapshot",
+            login: config.login.as_ref().map(|login| {
+                let (mount, fields): (_, &'static [&'static str]) = match login {
+                    LoginConfig::Approle(approle) => (&approle.mount, &["role_id", "secret_id"]),
+                    LoginConfig::Jwt(jwt) => (&jwt.mount, &["role", "jwt"]),
+                    LoginConfig::Cert(cert) if cert.name.is_some() => (&cert.mount, &["name"]),
+                    LoginConfig::Cert(cert) => (&cert.mount, &[]),
+                };
+                (format!("/v1/auth/{mount}/login"), fields)
+            }),
             asked_for: of_key
                 .iter()
                 .map(|end| format!("{mount}/keys/{key}{end}"))
@@ -80,7 +94,7 @@ impl Paths {
         let path = path.as_str();
         match (method, body) {
             (&Method::GET, None) => {
-                let of_all = [self.health, self.seal_status].contains(&path) && namespace.is_none();
+                let of_all = [self.health, self.seal_status, self.snapshot].contains(&path) && namespace.is_none();
                 let of_ours = [self.lookup_self, self.key.as_str(), self.keys_config.as_str()].contains(&path) && here;
                 let of_namespace = self.namespace_seal.as_ref().is_some_and(|(at, p)| at == namespace && p == path);
                 of_all || of_ours || of_namespace
@@ -95,7 +109,12 @@ impl Paths {
                 } else if path == self.key_config {
                     only(body).is_some_and(|(name, value)| floors.may_set(name, value))
                 } else {
-                    false
+                    // Every field of the login, as a text, and none besides.
+                    self.login.as_ref().is_some_and(|(at, fields)| {
+                        path == at
+                            && body.len() == fields.len()
+                            && fields.iter().all(|f| body.get(*f).is_some_and(Value::is_string))
+                    })
                 }
             }
             _ => false,

@@ -1,13 +1,17 @@
 //! One request and its answer: to one origin, in one namespace, of the list in `request`, within limits of size and time.
 
-use reqwest::Client;
+use std::time::Duration;
+
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Client, Response};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use super::place::OpenBaoConfig;
+use super::login::Bearer;
+use super::place::{LoginConfig, OpenBaoConfig};
 use super::request::{Floors, Paths, Request};
-use crate::authority::{Credential, Origin, carried};
+use crate::authority::{Origin, carried};
 use crate::client::{self, chain, is_untrusted};
 use crate::known::Known;
 
@@ -16,7 +20,7 @@ use crate::known::Known;
 pub(super) struct Transport {
     client: Client,
     origin: Origin,
-    token: Credential,
+    pub(super) bearer: Bearer,
     pub(super) paths: Paths,
     pub(super) floors: Floors,
     pub(super) known: Known,
@@ -33,11 +37,17 @@ impl Transport {
         if config.ca.is_none() && !config.address.is_plain() {
             return Err("`ca` must name the certificates to trust: those of the system are not asked".into());
         }
-        let client = client::client(&config.address, config.ca.as_deref(), "give OpenBao's CA as `ca`")?;
+        let mut builder = client::builder(&config.address, config.ca.as_deref())?;
+        if let Some(LoginConfig::Cert(cert)) = &config.login {
+            builder = builder.identity(client::identity(&cert.cert, &cert.key)?);
+        }
+        let client = builder
+            .build()
+            .map_err(|e| format!("the HTTP client cannot be made: {}; give OpenBao's CA as `ca`", chain(&e)))?;
         Ok(Self {
             client,
             origin: config.address.clone(),
-            token: Credential::new(config.token.clone()),
+            bearer: Bearer::new(config)?,
             paths: Paths::of(config),
             floors: Floors::default(),
             known: Known::default(),
@@ -46,6 +56,39 @@ impl Transport {
 
     /// Makes the request once. The answer may be of any status but those of a redirect.
     pub(super) async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        let bare = [self.paths.health, self.paths.seal_status].contains(&request.path.as_str())
+            || self.paths.login.as_ref().is_some_and(|(path, _)| *path == request.path);
+        let secret = if bare || !self.paths.allow(&request, &self.floors) {
+            None
+        } else {
+            Some(Box::pin(self.bearer.token(self)).await?)
+        };
+        let mut response = self.asked(request, secret.as_ref(), None).await?;
+        let after_ms = client::retry_after(&response);
+        let status = response.status().as_u16();
+        let body = client::body(&mut response).await.map_err(|why| Failure::Lost(self.known.line(&why)))?;
+        if status == 403 {
+            // A token that was taken away is not shown again where another can be had.
+            self.bearer.forget().await;
+        }
+        if status == 429 && self.errors(&body).is_some() {
+            return Err(Failure::Throttled { after_ms });
+        }
+        Ok(Answer { status, body })
+    }
+
+    /// The same for an answer that is long, which is for the caller to read; within this time.
+    pub(super) async fn open(&self, request: Request, within: Duration) -> Result<Response, Failure> {
+        let secret = Box::pin(self.bearer.token(self)).await?;
+        self.asked(request, Some(&secret), Some(within)).await
+    }
+
+    async fn asked(
+        &self,
+        request: Request,
+        secret: Option<&SecretString>,
+        within: Option<Duration>,
+    ) -> Result<Response, Failure> {
         let forbidden = || Failure::Forbidden(self.known.line(&format!("{} {}", request.method, request.path)));
         if !self.paths.allow(&request, &self.floors) {
             return Err(forbidden());
@@ -58,10 +101,8 @@ impl Transport {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         // Without it OpenBao's agent and proxies refuse a request that was forged in a browser.
         headers.insert("x-vault-request", HeaderValue::from_static("true"));
-        if ![self.paths.health, self.paths.seal_status].contains(&request.path.as_str()) {
-            let secret = self.token.read().map_err(Failure::NotSent)?;
-            self.known.note(&secret);
-            headers.insert("x-vault-token", carried("", &secret).map_err(Failure::NotSent)?);
+        if let Some(secret) = secret {
+            headers.insert("x-vault-token", carried("", secret).map_err(Failure::NotSent)?);
         }
         if let Some(namespace) = &request.namespace {
             let value = HeaderValue::from_str(namespace).map_err(|_| forbidden())?;
@@ -71,18 +112,16 @@ impl Transport {
         if let Some(body) = request.body {
             outgoing = outgoing.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let mut response = outgoing.send().await.map_err(|e| self.unsent_or_lost(&e))?;
+        if let Some(within) = within {
+            outgoing = outgoing.timeout(within);
+        }
+        let response = outgoing.send().await.map_err(|e| self.unsent_or_lost(&e))?;
         let status = response.status();
         if status.is_redirection() {
             let to = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).unwrap_or("nowhere");
             return Err(Failure::Redirected { status: status.as_u16(), to: self.known.line(to) });
         }
-        let after_ms = client::retry_after(&response);
-        let body = client::body(&mut response).await.map_err(|why| Failure::Lost(self.known.line(&why)))?;
-        if status.as_u16() == 429 && self.errors(&body).is_some() {
-            return Err(Failure::Throttled { after_ms });
-        }
-        Ok(Answer { status: status.as_u16(), body })
+        Ok(response)
     }
 
     /// What an answer other than success says.

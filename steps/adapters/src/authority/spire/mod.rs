@@ -8,8 +8,6 @@ mod channel;
 mod entries;
 mod wire;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use recover_engine::{Digest, Millis};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -251,7 +249,4 @@ fn seconds(at: i64) -> Millis {
 }
 
 /// The time by the clock of this host, which is the server's: it is spoken with over a socket.
-pub(crate) fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
+pub(crate) use crate::time::now;

@@ -110,6 +110,10 @@ pub struct KmsTiming {
     pub reload_within: Span,
     /// How long one command of the provider's may take.
     pub command_within: Span,
+    /// The wait before something is looked at again that may heal by itself.
+    pub settle: Span,
+    /// The wait for an API server to see that its KMS is back: it asks every ten seconds, and keeps the answer for twenty.
+    pub reconnect: Span,
 }
 
 impl Default for KmsTiming {
@@ -120,6 +124,8 @@ impl Default for KmsTiming {
             apiserver_within: Span::from_ms(180_000),
             reload_within: Span::from_ms(150_000),
             command_within: Span::from_ms(25_000),
+            settle: Span::from_ms(60_000),
+            reconnect: Span::from_ms(40_000),
         }
     }
 }

@@ -76,8 +76,8 @@ pub fn configuration(bytes: &[u8]) -> Result<Vec<String>, Refused> {
     let mut subjects = Vec::with_capacity(config.target.len());
     for target in config.target.values() {
         target.check()?;
-        for scenario in recover_scenarios::of(target.kind.family()) {
-            target.params(scenario.entry.name, &config.policy, None, &[])?;
+        for scenario in target.kind().scenarios() {
+            target.params(scenario, &config.policy, None, &[])?;
         }
         subjects.push(target.subject());
     }

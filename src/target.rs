@@ -1,87 +1,206 @@
 //! One target of the configuration: what it is, how it is reached, and the world that acts on it.
 
+mod connector;
+mod kms;
+
 use std::path::PathBuf;
 
-use recover_adapters::config::{AuthorityConfig, ConnectorConfig, StorageConfig, Timing, TrustConfig, WorkloadConfig};
+use recover_adapters::config::{AuthorityConfig, StorageConfig, TrustConfig, WorkloadConfig};
+use recover_adapters::kms::{ClusterConfig, EtcdConfig, NodeConfig};
+use recover_adapters::openbao::OpenBaoConfig;
 use recover_engine::Json;
-use recover_scenarios::identity_loss::{self, Reprovision};
-use recover_scenarios::{Family, bootstrap_failure, crash_loop, names, reconnect_failure};
+use recover_scenarios::Family;
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::Policy;
 use crate::fault::{Code, Fault};
 use crate::world::{TargetWorld, unusable};
 
+pub(crate) use connector::ConnectorTarget;
+pub(crate) use kms::KmsTarget;
+
+/// One target, by what kind of thing it is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Target {
+    /// A connector: a workload with an identity on durable storage, enrolled at an authority.
+    Connector(Box<ConnectorTarget>),
+    /// One Transit key that Kubernetes encrypts its secrets with, and the control-plane nodes that do.
+    Kms(Box<KmsTarget>),
+}
+
 /// What kind of thing a target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// A connector: a workload with an identity on durable storage, enrolled at an authority.
     Connector,
+    Kms,
 }
 
 impl Kind {
-    /// The procedures for such a target.
-    pub(crate) const fn family(self) -> Family {
+    /// As it is written in a configuration.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Connector => "connector",
+            Self::Kms => "kms",
+        }
+    }
+
+    /// What its procedures are for.
+    const fn family(self) -> Family {
         match self {
             Self::Connector => Family::Connector,
+            Self::Kms => Family::Kms,
         }
+    }
+
+    /// Whether a scenario is for this kind.
+    pub(crate) fn has(self, scenario: &str) -> bool {
+        recover_scenarios::find(scenario).is_some_and(|found| found.family == self.family())
+    }
+
+    /// The scenarios of this build for this kind.
+    pub(crate) fn scenarios(self) -> Vec<&'static str> {
+        recover_scenarios::of(self.family()).map(|scenario| scenario.entry.name).collect()
     }
 }
 
-/// One target.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// A target as it is written: the keys of every kind, so that one that is wrong is told with its place. What a kind must have and what it
+/// must not is said afterwards.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Target {
-    /// What it is.
-    pub(crate) kind: Kind,
-    /// Whether it is meant where no target is named.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) default: bool,
-    /// What runs, and how it is stopped and started.
-    pub(crate) workload: WorkloadConfig,
-    /// Where its identity is kept, and where the original may be.
-    pub(crate) storage: StorageConfig,
-    /// Who enrolls it.
-    pub(crate) authority: AuthorityConfig,
-    /// The CA bundle that it trusts, if that is to be looked after.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) trust: Option<TrustConfig>,
-    /// How long things may take.
+struct Written {
+    kind: Kind,
     #[serde(default)]
-    pub(crate) timing: Timing,
-    /// Set from the configuration's top when a request is made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    pub(crate) secrets_dir: Option<PathBuf>,
+    default: bool,
+    workload: Option<WorkloadConfig>,
+    storage: Option<StorageConfig>,
+    authority: Option<AuthorityConfig>,
+    trust: Option<TrustConfig>,
+    openbao: Option<OpenBaoConfig>,
+    cluster: Option<ClusterConfig>,
+    etcd: Option<EtcdConfig>,
+    snapshots: Option<PathBuf>,
+    node: Option<std::collections::BTreeMap<String, NodeConfig>>,
+    timing: Option<toml::Table>,
+    secrets_dir: Option<PathBuf>,
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let written = Written::deserialize(d)?;
+        written.understood().map_err(D::Error::custom)
+    }
+}
+
+/// What a kind must have.
+fn must<T>(given: Option<T>, name: &str) -> Result<T, String> {
+    given.ok_or_else(|| format!("missing field `{name}`"))
+}
+
+/// How long things may take, in the words of one kind.
+fn timed<T: DeserializeOwned + Default>(given: Option<toml::Table>) -> Result<T, String> {
+    given.map_or_else(
+        || Ok(T::default()),
+        |table| table.try_into().map_err(|e: toml::de::Error| format!("timing: {}", e.message())),
+    )
+}
+
+impl Written {
+    fn understood(self) -> Result<Target, String> {
+        let of_kms = [
+            ("openbao", self.openbao.is_some()),
+            ("cluster", self.cluster.is_some()),
+            ("etcd", self.etcd.is_some()),
+            ("snapshots", self.snapshots.is_some()),
+            ("node", self.node.is_some()),
+        ];
+        let of_connector = [
+            ("workload", self.workload.is_some()),
+            ("storage", self.storage.is_some()),
+            ("authority", self.authority.is_some()),
+            ("trust", self.trust.is_some()),
+        ];
+        let others = match self.kind {
+            Kind::Connector => of_kms.as_slice(),
+            Kind::Kms => of_connector.as_slice(),
+        };
+        if let Some((name, _)) = others.iter().find(|(_, given)| *given) {
+            return Err(format!("a target of the kind {} has no `{name}`", self.kind.name()));
+        }
+        Ok(match self.kind {
+            Kind::Connector => Target::Connector(Box::new(ConnectorTarget {
+                default: self.default,
+                workload: must(self.workload, "workload")?,
+                storage: must(self.storage, "storage")?,
+                authority: must(self.authority, "authority")?,
+                trust: self.trust,
+                timing: timed(self.timing)?,
+                secrets_dir: self.secrets_dir,
+            })),
+            Kind::Kms => Target::Kms(Box::new(KmsTarget {
+                default: self.default,
+                openbao: must(self.openbao, "openbao")?,
+                cluster: must(self.cluster, "cluster")?,
+                etcd: self.etcd,
+                snapshots: self.snapshots,
+                node: must(self.node, "node")?,
+                timing: timed(self.timing)?,
+                secrets_dir: self.secrets_dir,
+            })),
+        })
+    }
 }
 
 impl Target {
-    fn connector(&self) -> ConnectorConfig {
-        ConnectorConfig {
-            workload: self.workload.clone(),
-            storage: self.storage.clone(),
-            authority: self.authority.clone(),
-            trust: self.trust.clone(),
-            timing: self.timing,
+    pub(crate) const fn kind(&self) -> Kind {
+        match self {
+            Self::Connector(_) => Kind::Connector,
+            Self::Kms(_) => Kind::Kms,
+        }
+    }
+
+    /// Whether it is meant where no target is named.
+    pub(crate) const fn is_default(&self) -> bool {
+        match self {
+            Self::Connector(target) => target.default,
+            Self::Kms(target) => target.default,
+        }
+    }
+
+    /// What is set at the configuration's top and needed with the target.
+    pub(crate) fn with_secrets_in(&mut self, dir: Option<&PathBuf>) {
+        match self {
+            Self::Connector(target) => target.secrets_dir = dir.cloned(),
+            Self::Kms(target) => target.secrets_dir = dir.cloned(),
         }
     }
 
     /// What a run on it is about.
     pub(crate) fn subject(&self) -> String {
-        self.connector().subject()
+        match self {
+            Self::Connector(target) => target.config().subject(),
+            Self::Kms(target) => target.config().subject(),
+        }
     }
 
     /// Checks what its shape alone does not say. Nothing is touched.
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        self.connector().check().map_err(|e| unusable(&e))
+        match self {
+            Self::Connector(target) => target.config().check(),
+            Self::Kms(target) => target.config().check(),
+        }
+        .map_err(|e| unusable(&e))
     }
 
     /// What acts on it.
     pub(crate) fn world(&self) -> Result<TargetWorld, Fault> {
-        TargetWorld::new(self.connector(), self.secrets_dir.clone())
+        match self {
+            Self::Connector(target) => TargetWorld::connector(target.config(), target.secrets_dir.clone()),
+            Self::Kms(target) => TargetWorld::kms(target.config()),
+        }
     }
 
     /// The scenario's parameters as configuration and command line give them.
@@ -92,61 +211,18 @@ impl Target {
         alert: Option<&str>,
         set: &[String],
     ) -> Result<Json, Fault> {
-        if recover_scenarios::find(scenario).is_some_and(|found| found.family != self.kind.family()) {
-            return Err(Fault::new(Code::BadParameter, format!("{scenario} is no procedure for a target of this kind"))
-                .hint("`recover scenarios` lists the procedures, and what each is for"));
+        if !self.kind().has(scenario) {
+            let (kind, names) = (self.kind().name(), self.kind().scenarios());
+            let fault = Fault::new(Code::WrongTarget, format!("{scenario} is not for a target of the kind {kind}"));
+            return Err(match names.as_slice() {
+                [] => fault.hint("`recover scenarios` says what each is for"),
+                names => fault.hint(format!("for this one there are: {}", names.join(", "))),
+            });
         }
-        let (observe_ms, online_within_ms) = (self.timing.observe.as_ms(), self.timing.online_within.as_ms());
         let alert = alert.map(str::to_owned);
-        match scenario {
-            names::RECONNECT_FAILURE => {
-                overlaid(&reconnect_failure::Params { observe_ms, online_within_ms, alert }, set)
-            }
-            names::BOOTSTRAP_FAILURE => overlaid(&self.bootstrap_failure(policy, alert), set),
-            names::CRASH_LOOP => {
-                let (steady_ms, answer_within_ms) = (self.timing.steady.as_ms(), policy.answer_within_ms());
-                let params = crash_loop::Params { observe_ms, steady_ms, online_within_ms, answer_within_ms, alert };
-                overlaid(&params, set)
-            }
-            names::IDENTITY_LOSS => overlaid(&self.identity_loss(policy, alert), set),
-            other => Err(Fault::new(Code::Bug, format!("nothing gives the scenario {other} its parameters"))),
-        }
-    }
-
-    fn bootstrap_failure(&self, policy: &Policy, alert: Option<String>) -> bootstrap_failure::Params {
-        let identity_loss::Params {
-            observe_ms,
-            online_within_ms,
-            pair_within_ms,
-            token_ttl_s,
-            answer_within_ms,
-            alert,
-            ..
-        } = self.identity_loss(policy, alert);
-        bootstrap_failure::Params {
-            enroll: policy.enroll,
-            observe_ms,
-            online_within_ms,
-            pair_within_ms,
-            token_ttl_s,
-            answer_within_ms,
-            alert,
-        }
-    }
-
-    fn identity_loss(&self, policy: &Policy, alert: Option<String>) -> identity_loss::Params {
-        identity_loss::Params {
-            reprovision: match policy.reprovision {
-                Reprovision::Ask => Reprovision::Ask,
-                Reprovision::Allow => Reprovision::Allow,
-            },
-            observe_ms: self.timing.observe.as_ms(),
-            online_within_ms: self.timing.online_within.as_ms(),
-            pair_within_ms: self.timing.pair_within.as_ms(),
-            token_ttl_s: u32::try_from(self.timing.token_ttl.as_ms() / 1_000).unwrap_or(u32::MAX),
-            answer_within_ms: policy.answer_within_ms(),
-            alert,
-            succession: matches!(self.authority, AuthorityConfig::SpireJoinToken(_)),
+        match self {
+            Self::Connector(target) => target.params(scenario, policy, alert, set),
+            Self::Kms(target) => target.params(policy, alert, set),
         }
     }
 }

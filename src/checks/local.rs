@@ -5,13 +5,14 @@ use std::path::Path;
 
 use recover_adapters::CredentialRef;
 use recover_adapters::config::AuthorityConfig;
+use recover_adapters::openbao::LoginConfig;
 use rustix::fs::Access;
 
 use super::Check;
 use crate::fault::Code;
 use crate::place::Place;
 use crate::records::Records;
-use crate::target::Target;
+use crate::target::{ConnectorTarget, KmsTarget, Target};
 
 /// A run needs little, but it needs it. Bytes.
 const ROOM_LEAST: u64 = 64 << 20;
@@ -21,7 +22,7 @@ pub(crate) fn local(place: &Place) -> Vec<Check> {
     let mut checks = vec![configuration(place)];
     for (name, target) in &place.loaded.config.target {
         checks.push(described(place, target).of(name));
-        checks.extend(credential(target).map(|check| check.of(name)));
+        checks.extend(credentials(target).into_iter().map(|check| check.of(name)));
     }
     checks.push(state_dir(place));
     checks.extend(journal(&place.state));
@@ -55,8 +56,8 @@ fn described(place: &Place, target: &Target) -> Check {
     const CHECK: &str = "target";
     let usable = || {
         target.check()?;
-        for scenario in recover_scenarios::of(target.kind.family()) {
-            target.params(scenario.entry.name, &place.loaded.config.policy, None, &[])?;
+        for scenario in target.kind().scenarios() {
+            target.params(scenario, &place.loaded.config.policy, None, &[])?;
         }
         target.world().map(drop)
     };
@@ -66,11 +67,34 @@ fn described(place: &Place, target: &Target) -> Check {
     }
 }
 
-/// The credential's file: there, and nobody else's to read. What is in it is not looked at.
-fn credential(target: &Target) -> Option<Check> {
+/// The files with credentials of ours.
+fn credentials(target: &Target) -> Vec<Check> {
+    match target {
+        Target::Connector(target) => of_connector(target).and_then(credential).into_iter().collect(),
+        Target::Kms(target) => of_kms(target).into_iter().filter_map(credential).collect(),
+    }
+}
+
+fn of_connector(target: &ConnectorTarget) -> Option<&CredentialRef> {
+    match &target.authority {
+        AuthorityConfig::Http(http) => Some(&http.credential),
+        AuthorityConfig::SpireJoinToken(_) => None,
+    }
+}
+
+fn of_kms(target: &KmsTarget) -> Vec<&CredentialRef> {
+    let login = target.openbao.login.as_ref().and_then(|login| match login {
+        LoginConfig::Approle(approle) => Some(&approle.secret_id),
+        LoginConfig::Jwt(jwt) => Some(&jwt.jwt),
+        LoginConfig::Cert(_) => None,
+    });
+    target.openbao.token.iter().chain(login).chain(&target.cluster.credential).collect()
+}
+
+/// A credential's file: there, and nobody else's to read. What is in it is not looked at.
+fn credential(reference: &CredentialRef) -> Option<Check> {
     const CHECK: &str = "credential";
-    let AuthorityConfig::Http(http) = &target.authority else { return None };
-    let CredentialRef::File(path) = &http.credential else { return None };
+    let CredentialRef::File(path) = reference else { return None };
     let shown = path.display();
     Some(match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => Check::bad(CHECK, format!("{shown} is no regular file")),

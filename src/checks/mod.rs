@@ -1,12 +1,14 @@
 //! What has to be right before a run can begin: checks that `doctor` and `rehearse` share. They change nothing.
 
+mod kms;
 mod local;
 mod target;
 
 use serde::Serialize;
 
+pub(crate) use kms::observed as layers;
 pub(crate) use local::local;
-pub(crate) use target::{baseline, look, memory, observed};
+pub(crate) use target::{baseline, look, memory};
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -10,15 +10,18 @@ use super::{Check, Is};
 use crate::clock;
 use crate::fault::{Code, Fault};
 use crate::records::Recorded;
-use crate::target::Target;
+use crate::target::ConnectorTarget;
 use crate::verbs::differences;
-use crate::world::TargetWorld;
+use crate::world::{Examined, TargetWorld};
 
 /// Clocks that are further apart explain tokens and certificates that are refused.
 const SKEW_MS: i64 = 30_000;
 
 /// Where tokens pass through: the run's own folder, and the workload's file.
-pub(crate) fn memory(target: &Target, place: &dyn Fn(&SecretsDir) -> Result<std::path::PathBuf, String>) -> Vec<Check> {
+pub(crate) fn memory(
+    target: &ConnectorTarget,
+    place: &dyn Fn(&SecretsDir) -> Result<std::path::PathBuf, String>,
+) -> Vec<Check> {
     const CHECK: &str = "memory";
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
     let secrets = match place(&SecretsDir::new(target.secrets_dir.clone(), runtime)) {
@@ -42,8 +45,8 @@ pub(crate) fn memory(target: &Target, place: &dyn Fn(&SecretsDir) -> Result<std:
     vec![secrets, handed]
 }
 
-/// Everything that can be read of a target.
-pub(crate) fn look(world: &TargetWorld) -> Result<Observations, Fault> {
+/// Everything that can be read of a target, as checks: see [`observed`].
+pub(crate) fn look(world: &TargetWorld, missing: Is) -> Result<Vec<Check>, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -51,11 +54,14 @@ pub(crate) fn look(world: &TargetWorld) -> Result<Observations, Fault> {
     let seen = runtime.block_on(world.examine(&Examination { now: clock::now(), ..Examination::default() }));
     // A name that the resolver still looks for is not waited for.
     runtime.shutdown_background();
-    Ok(seen)
+    Ok(match seen {
+        Examined::Connector(seen) => observed(&seen, missing),
+        Examined::Kms(seen) => super::kms::observed(&seen, missing),
+    })
 }
 
 /// What the looks say. How an incident looks is no fault of the configuration: `missing` is what a target is that is not well.
-pub(crate) fn observed(seen: &Observations, missing: Is) -> Vec<Check> {
+fn observed(seen: &Observations, missing: Is) -> Vec<Check> {
     vec![
         authority(seen),
         clocks(seen),

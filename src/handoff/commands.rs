@@ -13,7 +13,7 @@ use recover_steps::{
     Start, Stop, Validate, WatchLoop, Withdraw,
 };
 
-use crate::target::Target;
+use crate::target::{ConnectorTarget, Target};
 use crate::verbs::quoted;
 
 /// Commands that are typed as they stand, or, behind a `#`, what has to be filled in or looked at.
@@ -24,7 +24,10 @@ const ORIGINAL: &str = "ORIGINAL";
 
 /// What to type for a step.
 pub(super) fn of(doing: &Doing, target: &Target, run: &str) -> Lines {
-    let by = By { target, run };
+    let by = match target {
+        Target::Connector(target) => By { target, run },
+        Target::Kms(target) => return super::kms::of(doing, target, run),
+    };
     match doing.step {
         Observe::NAME | AwaitOnline::NAME | Validate::NAME | InspectEnrollment::NAME | WatchLoop::NAME => {
             [by.status(), by.runs()].concat()
@@ -64,7 +67,7 @@ fn shown(path: &Path) -> String {
 }
 
 struct By<'a> {
-    target: &'a Target,
+    target: &'a ConnectorTarget,
     run: &'a str,
 }
 

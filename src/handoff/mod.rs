@@ -1,6 +1,7 @@
 //! What is left of a run, for a person who goes on without `recover`: in order, with commands, and with what must not be done.
 
 mod commands;
+mod kms;
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::report::told;
 use crate::store::Folded;
-use crate::target::Target;
+use crate::target::{Kind, Target};
 
 /// A way longer than this goes in circles.
 const STEPS_MAX: usize = 64;
@@ -198,6 +199,9 @@ fn under_way(phase: &Phase, redo: Redo, step: &str, run: &str) -> Option<String>
 
 /// What the runbook forbids in the cases that the scenario is for.
 fn must_not(scenario: &str) -> Vec<String> {
+    if Kind::Kms.has(scenario) {
+        return kms::MUST_NOT.iter().map(|deed| (*deed).to_owned()).collect();
+    }
     let mut deeds: Vec<String> = Vec::new();
     for class in
         Class::ALL.iter().filter(|class| [true, false].iter().any(|paired| class.scenario(*paired) == scenario))

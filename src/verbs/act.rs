@@ -51,7 +51,7 @@ pub(super) fn pick(place: &Place, name: Option<&str>) -> Result<String, Fault> {
             None => fault.hint("`recover config show` lists them; `sandbox` needs no configuration"),
         });
     }
-    let defaults: Vec<&String> = targets.iter().filter(|(_, t)| t.default).map(|(name, _)| name).collect();
+    let defaults: Vec<&String> = targets.iter().filter(|(_, t)| t.is_default()).map(|(name, _)| name).collect();
     match (defaults.as_slice(), targets.len()) {
         ([one], _) => Ok((*one).clone()),
         ([], 1) => targets.keys().next().cloned().ok_or_else(|| Fault::new(Code::UnknownTarget, "no target")),
@@ -76,7 +76,7 @@ pub(super) fn reach(place: &Place, name: &str) -> Result<(config::Config, Target
     };
     let found = if config.target.contains_key(name) { config.target.get(name) } else { config.target.values().next() };
     let mut target = found.cloned().ok_or_else(|| Fault::new(Code::UnknownTarget, "the sandbox has no target"))?;
-    target.secrets_dir.clone_from(&config.secrets_dir);
+    target.with_secrets_in(config.secrets_dir.as_ref());
     Ok((config, target))
 }
 

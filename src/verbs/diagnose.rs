@@ -17,6 +17,7 @@ use crate::printer::Printer;
 use crate::records::{Recorded, Records};
 use crate::target::Target;
 use crate::verbs::act;
+use crate::world::Examined;
 
 /// No more of a log than its end of this length is read. Bytes.
 const LOG_MOST: u64 = 1 << 20;
@@ -40,6 +41,10 @@ pub(super) fn diagnose(global: &Global, words: &DiagnoseArgs, printer: Printer) 
     let seen = runtime.block_on(world.examine(&given));
     // A name that the resolver still looks for is not waited for.
     runtime.shutdown_background();
+    let seen = match seen {
+        Examined::Connector(seen) => seen,
+        Examined::Kms(seen) => return Ok(super::layers::told(&seen, &name, printer)),
+    };
     let diagnosis = judge(&seen);
     for alert in &seen.alerts {
         unknown_alert(&alert.name, printer);

@@ -46,8 +46,8 @@ pub(super) fn doctor(global: &Global, words: &DoctorArgs, printer: Printer) -> R
         let Ok(world) = target.world() else { continue };
         let recorded = diagnose::recorded(&place, &target, printer);
         let world = world.recorded_as(recorded.as_ref().map(|recorded| &recorded.baseline.facts));
-        let mut about = checks::memory(&target, &SecretsDir::look);
-        about.extend(checks::observed(&checks::look(&world)?, Is::Warn));
+        let mut about = memory(&target, &SecretsDir::look);
+        about.extend(checks::look(&world, Is::Warn)?);
         about.push(rehearsed(&place, &name));
         found.extend(about.into_iter().map(|check| check.of(&name)));
     }
@@ -66,7 +66,7 @@ pub(super) fn rehearse(global: &Global, words: &RehearseArgs, printer: Printer) 
     }
     let scenarios: Vec<&str> = match words.scenario.as_deref() {
         Some(name) => vec![act::scenario(Some(name))?.entry.name],
-        None => procedures(&place, &name)?,
+        None => act::reach(&place, &name)?.1.kind().scenarios(),
     };
     let found = found(&place, &name, &scenarios, printer)?;
     let (result, exit) = told("recover.rehearsal/v1", Some(&name), &found, printer);
@@ -74,15 +74,9 @@ pub(super) fn rehearse(global: &Global, words: &RehearseArgs, printer: Printer) 
     Ok(exit)
 }
 
-/// The procedures for that target.
-fn procedures(place: &Place, name: &str) -> Result<Vec<&'static str>, Fault> {
-    let (_, target) = act::reach(place, name)?;
-    Ok(recover_scenarios::of(target.kind.family()).map(|scenario| scenario.entry.name).collect())
-}
-
 /// Rehearses every procedure on a target and keeps what was found, without a word.
 pub(crate) fn rehearse_quietly(place: &Place, name: &str, printer: Printer) -> Result<(), Fault> {
-    let scenarios = procedures(place, name)?;
+    let scenarios = act::reach(place, name)?.1.kind().scenarios();
     let found = found(place, name, &scenarios, printer)?;
     keep(&place.state, name, &sum("recover.rehearsal/v1", Some(name), &found).0)
 }
@@ -109,8 +103,8 @@ fn found(place: &Place, name: &str, scenarios: &[&str], printer: Printer) -> Res
 fn at(place: &Place, target: &Target, name: &str, scenarios: &[&str], printer: Printer) -> Result<Vec<Check>, Fault> {
     let recorded = diagnose::recorded(place, target, printer);
     let world = target.world()?.recorded_as(recorded.as_ref().map(|recorded| &recorded.baseline.facts));
-    let mut found = checks::memory(target, &SecretsDir::prove);
-    found.extend(checks::observed(&checks::look(&world)?, Is::Bad));
+    let mut found = memory(target, &SecretsDir::prove);
+    found.extend(checks::look(&world, Is::Bad)?);
     found.push(checks::baseline(&world, recorded.as_ref(), name));
     for scenario in scenarios {
         let start =
@@ -125,6 +119,14 @@ fn at(place: &Place, target: &Target, name: &str, scenarios: &[&str], printer: P
         });
     }
     Ok(found)
+}
+
+/// Where tokens pass through, where any do: to a KMS nothing is handed over.
+fn memory(target: &Target, place: &dyn Fn(&SecretsDir) -> Result<PathBuf, String>) -> Vec<Check> {
+    match target {
+        Target::Connector(target) => checks::memory(target, place),
+        Target::Kms(_) => Vec::new(),
+    }
 }
 
 /// Prints what was found; the last line says it all, and is what is kept of a rehearsal.

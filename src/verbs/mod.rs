@@ -10,6 +10,7 @@ mod handoff;
 mod init;
 mod journal;
 mod killed;
+mod layers;
 mod manual;
 mod plan;
 mod procedure;

@@ -22,6 +22,7 @@ use crate::records::Records;
 use crate::target::Target;
 use crate::verbs::act;
 use crate::whole;
+use crate::world::Examined;
 use mask::Mask;
 
 /// Of so many runs on the target, the latest, the records are in it.
@@ -65,22 +66,19 @@ pub(super) fn support_bundle(global: &Global, words: &SupportBundleArgs, printer
     let mut files = vec![
         File { name: "versions.json", what: "this build, and the system it runs on", text: pretty(&versions()) },
         File {
-            name: "observations.json",
-            what: "the authority's status, tokens without secrets, identity without key, storage, workload, reachability",
-            text: pretty(&json!(without_log(&seen))),
-        },
-        File {
             name: "facts.json",
-            what: "mounts, volumes, unit or container, as a baseline would have them",
+            what: "what a baseline would have: where everything is, and which",
             text: pretty(&facts),
         },
-        File {
-            name: "diagnosis.json",
-            what: "the failure class, with what speaks for and against it",
-            text: pretty(&diagnosis(&seen, &name)),
-        },
-        File { name: "log.txt", what: "the last lines of the workload's log, redacted", text: log_of(&seen) },
     ];
+    match &seen {
+        Examined::Connector(seen) => files.extend(of_connector(seen, &name)),
+        Examined::Kms(seen) => files.push(File {
+            name: "layers.json",
+            what: "what was seen of OpenBao, the key, the nodes and what is stored, layer by layer",
+            text: pretty(&super::layers::as_json(seen, &name)),
+        }),
+    }
     files.extend(runs_of(&place, &target));
 
     let mask = words.mask_hosts.then(|| Mask::new([authority_host(&target), this_host()]));
@@ -99,6 +97,23 @@ pub(super) fn support_bundle(global: &Global, words: &SupportBundleArgs, printer
         format!("{}\n{}\nLook through it before you send it to anybody.", out.display(), listed.join("\n"))
     });
     Ok(Exit::Done)
+}
+
+/// What was seen of a connector.
+fn of_connector(seen: &Observations, name: &str) -> [File; 3] {
+    [
+        File {
+            name: "observations.json",
+            what: "the authority's status, tokens without secrets, identity without key, storage, workload, reachability",
+            text: pretty(&json!(without_log(seen))),
+        },
+        File {
+            name: "diagnosis.json",
+            what: "the failure class, with what speaks for and against it",
+            text: pretty(&diagnosis(seen, name)),
+        },
+        File { name: "log.txt", what: "the last lines of the workload's log, redacted", text: log_of(seen) },
+    ]
 }
 
 fn versions() -> Value {

@@ -1,3 +1,5 @@
+//! A whole configuration, and what of it is refused.
+
 use serde_json::{Value, json};
 
 use super::KmsConfig;

@@ -31,8 +31,11 @@ mod hostile;
 mod index;
 mod init;
 mod kill;
+mod kms;
 mod manual;
 mod marks;
+#[path = "../harness/openbao/mod.rs"]
+mod openbao;
 mod people;
 mod plan;
 mod plan_file;

@@ -2,17 +2,15 @@
 
 mod connector;
 mod kms;
+mod written;
 
 use std::path::PathBuf;
 
-use recover_adapters::config::{AuthorityConfig, StorageConfig, TrustConfig, WorkloadConfig};
-use recover_adapters::kms::{ClusterConfig, EtcdConfig, NodeConfig};
-use recover_adapters::openbao::OpenBaoConfig;
 use recover_engine::Json;
 use recover_scenarios::Family;
 use schemars::JsonSchema;
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Policy;
 use crate::fault::{Code, Fault};
@@ -64,93 +62,6 @@ impl Kind {
     /// The scenarios of this build for this kind.
     pub(crate) fn scenarios(self) -> Vec<&'static str> {
         recover_scenarios::of(self.family()).map(|scenario| scenario.entry.name).collect()
-    }
-}
-
-/// A target as it is written: the keys of every kind, so that one that is wrong is told with its place. What a kind must have and what it
-/// must not is said afterwards.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    kind: Kind,
-    #[serde(default)]
-    default: bool,
-    workload: Option<WorkloadConfig>,
-    storage: Option<StorageConfig>,
-    authority: Option<AuthorityConfig>,
-    trust: Option<TrustConfig>,
-    openbao: Option<OpenBaoConfig>,
-    cluster: Option<ClusterConfig>,
-    etcd: Option<EtcdConfig>,
-    snapshots: Option<PathBuf>,
-    node: Option<std::collections::BTreeMap<String, NodeConfig>>,
-    timing: Option<toml::Table>,
-    secrets_dir: Option<PathBuf>,
-}
-
-impl<'de> Deserialize<'de> for Target {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let written = Written::deserialize(d)?;
-        written.understood().map_err(D::Error::custom)
-    }
-}
-
-/// What a kind must have.
-fn must<T>(given: Option<T>, name: &str) -> Result<T, String> {
-    given.ok_or_else(|| format!("missing field `{name}`"))
-}
-
-/// How long things may take, in the words of one kind.
-fn timed<T: DeserializeOwned + Default>(given: Option<toml::Table>) -> Result<T, String> {
-    given.map_or_else(
-        || Ok(T::default()),
-        |table| table.try_into().map_err(|e: toml::de::Error| format!("timing: {}", e.message())),
-    )
-}
-
-impl Written {
-    fn understood(self) -> Result<Target, String> {
-        let of_kms = [
-            ("openbao", self.openbao.is_some()),
-            ("cluster", self.cluster.is_some()),
-            ("etcd", self.etcd.is_some()),
-            ("snapshots", self.snapshots.is_some()),
-            ("node", self.node.is_some()),
-        ];
-        let of_connector = [
-            ("workload", self.workload.is_some()),
-            ("storage", self.storage.is_some()),
-            ("authority", self.authority.is_some()),
-            ("trust", self.trust.is_some()),
-        ];
-        let others = match self.kind {
-            Kind::Connector => of_kms.as_slice(),
-            Kind::Kms => of_connector.as_slice(),
-        };
-        if let Some((name, _)) = others.iter().find(|(_, given)| *given) {
-            return Err(format!("a target of the kind {} has no `{name}`", self.kind.name()));
-        }
-        Ok(match self.kind {
-            Kind::Connector => Target::Connector(Box::new(ConnectorTarget {
-                default: self.default,
-                workload: must(self.workload, "workload")?,
-                storage: must(self.storage, "storage")?,
-                authority: must(self.authority, "authority")?,
-                trust: self.trust,
-                timing: timed(self.timing)?,
-                secrets_dir: self.secrets_dir,
-            })),
-            Kind::Kms => Target::Kms(Box::new(KmsTarget {
-                default: self.default,
-                openbao: must(self.openbao, "openbao")?,
-                cluster: must(self.cluster, "cluster")?,
-                etcd: self.etcd,
-                snapshots: self.snapshots,
-                node: must(self.node, "node")?,
-                timing: timed(self.timing)?,
-                secrets_dir: self.secrets_dir,
-            })),
-        })
     }
 }
 

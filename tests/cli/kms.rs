@@ -212,7 +212,9 @@ fn a_key_of_the_configuration_that_is_wrong_is_told_with_its_place_and_what_was_
     let said = with("storage = { directory = { path = \"/x\" } }");
     assert!(said.contains("a target of the kind kms has no `storage`"), "{said}");
     let said = with("timing = { settel = \"1s\" }");
-    assert!(said.contains("settel") && said.contains("`settle`"), "{said}");
+    assert!(said.contains("line 4, column 12: unknown field `settel`") && said.contains("`settle`"), "{said}");
+    let said = with("timing = { token_ttl = \"1h\" }");
+    assert!(said.contains("a target of the kind kms has no `timing.token_ttl`"), "{said}");
     let schema = site.recover(&["config", "schema"]);
     let schema = String::from_utf8_lossy(&schema.stdout).into_owned();
     assert!(schema.contains("recorded_encryption_config") && schema.contains("\"kms\""));

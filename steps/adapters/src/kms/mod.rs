@@ -121,3 +121,6 @@ impl Kms {
         self.bao.without_secrets(&self.known.hide(text))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recover_engine::{Act, Digest, Evidence};
+use recover_engine::{Digest, Evidence, RunId};
 use recover_steps::kms::{
     Adopted, ApiserverRestarted, ApiserverSeen, AwaitReload, ConfigSeen, CopyPair, EncryptionSeen, EtcdScanned,
     KmsCaptured, ObjectsRead, PairCopied, PairFound, RegistrySeen, RestartApiserver, RestoreConfig, RestoreEncryption,
@@ -92,11 +92,11 @@ impl Kms {
         }
     }
 
-    pub(super) fn restore_config(&self, node: &Node, step: &RestoreConfig, act: &Act) -> Result<Restored, Trouble> {
+    pub(super) fn restore_config(&self, node: &Node, step: &RestoreConfig, run: RunId) -> Result<Restored, Trouble> {
         let refused = refused("config");
         let path = &node.config.provider.config;
         let held = self.recorded_config(node).map_err(&refused)?;
-        put_back(path, &held, &step.sha256, act).map_err(refused)
+        put_back(path, &held, &step.sha256, run).map_err(refused)
     }
 
     pub(super) async fn read_registry(&self, node: &Node) -> Result<RegistrySeen, Trouble> {
@@ -121,7 +121,7 @@ impl Kms {
         Ok(registry::find(&settings, &self.sources(node, &settings), recorded))
     }
 
-    pub(super) async fn copy_pair(&self, node: &Node, step: &CopyPair, act: &Act) -> Result<PairCopied, Trouble> {
+    pub(super) async fn copy_pair(&self, node: &Node, step: &CopyPair, run: RunId) -> Result<PairCopied, Trouble> {
         let refused = refused("registry");
         let settings = node.settings().map_err(&refused)?;
         let sources = self.sources(node, &settings);
@@ -130,7 +130,7 @@ impl Kms {
         if let Some(what) = node.provider.traces().await.map_err(|trouble| recoded(trouble, "registry"))? {
             return Err(refused(format!("the provider is not stopped: {what}")));
         }
-        registry::copy(&settings, path, step.generation, &step.hash, &act.run.to_string()).map_err(refused)
+        registry::copy(&settings, path, step.generation, &step.hash, &run.to_string()).map_err(refused)
     }
 
     pub(super) fn read_encryption(&self, node: &Node) -> Result<EncryptionSeen, Trouble> {
@@ -152,7 +152,7 @@ impl Kms {
         &self,
         node: &Node,
         step: &RestoreEncryption,
-        act: &Act,
+        run: RunId,
     ) -> Result<Restored, Trouble> {
         let refused = refused("apiserver");
         let settings = node.settings_or_recorded().map_err(&refused)?;
@@ -176,7 +176,7 @@ impl Kms {
                 encryption::Shape::IdentityFirst => return Err(refused("identity comes first in it".into())),
                 encryption::Shape::Alone | encryption::Shape::Fallback => {}
             }
-            return put_back(&config.encryption_config, &held, &step.sha256, act).map_err(refused);
+            return put_back(&config.encryption_config, &held, &step.sha256, run).map_err(refused);
         }
         Err(refused("no recorded file has that digest".into()))
     }
@@ -317,7 +317,7 @@ impl Kms {
     }
 
     fn evidence(&self, name: &str, raw: &str) -> Evidence {
-        let mut text = self.known.text(raw);
+        let mut text = self.known.text(&self.bao.without_secrets(raw));
         let mut cut = None;
         if text.len() > TEXT_MOST {
             cut = Some(text.len() as u64);
@@ -338,7 +338,7 @@ fn places(node: &Node) -> Places<'_> {
 }
 
 /// Puts a recorded file in place, byte for byte, with the owner and the mode that the old one had.
-fn put_back(path: &std::path::Path, held: &files::Held, sha256: &str, act: &Act) -> Result<Restored, String> {
+fn put_back(path: &std::path::Path, held: &files::Held, sha256: &str, run: RunId) -> Result<Restored, String> {
     if held.sha256() != sha256 {
         return Err("the recorded file is no longer the one that was looked at".into());
     }
@@ -347,5 +347,5 @@ fn put_back(path: &std::path::Path, held: &files::Held, sha256: &str, act: &Act)
         return Ok(Restored::Restored { aside: None });
     }
     let like = Like::of(&old.as_ref().unwrap_or(held).stat);
-    Ok(Restored::Restored { aside: files::replace(path, &held.bytes, like, Some(&format!("recover-{}", act.run)))? })
+    Ok(Restored::Restored { aside: files::replace(path, &held.bytes, like, Some(&format!("recover-{run}")))? })
 }

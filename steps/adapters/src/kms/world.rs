@@ -59,21 +59,21 @@ impl Kms {
                 with(act, async |step: CompareConfig| Ok(self.compare_config(self.node(&step.node)?))).await
             }
             RestoreConfig::NAME => {
-                with(act, async |step: RestoreConfig| self.restore_config(self.node(&step.node)?, &step, act)).await
+                with(act, async |step: RestoreConfig| self.restore_config(self.node(&step.node)?, &step, act.run)).await
             }
             ReadRegistry::NAME => {
                 with(act, async |step: ReadRegistry| self.read_registry(self.node(&step.node)?).await).await
             }
             FindPair::NAME => with(act, async |step: FindPair| self.find_pair(self.node(&step.node)?)).await,
             CopyPair::NAME => {
-                with(act, async |step: CopyPair| self.copy_pair(self.node(&step.node)?, &step, act).await).await
+                with(act, async |step: CopyPair| self.copy_pair(self.node(&step.node)?, &step, act.run).await).await
             }
             ReadEncryption::NAME => {
                 with(act, async |step: ReadEncryption| self.read_encryption(self.node(&step.node)?)).await
             }
             RestoreEncryption::NAME => {
                 let restore =
-                    async |step: RestoreEncryption| self.restore_encryption(self.node(&step.node)?, &step, act);
+                    async |step: RestoreEncryption| self.restore_encryption(self.node(&step.node)?, &step, act.run);
                 with(act, restore).await
             }
             LookApiserver::NAME => {

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::wildcard_enum_match_arm,
+    clippy::duplicate_mod,
     unreachable_pub,
     missing_docs,
     reason = "a program for developers: what does not hold ends it, and nobody links against it"

@@ -30,28 +30,35 @@ pub async fn drive<J: Journal, W: World, H: Host>(
     world: &W,
     host: &H,
 ) -> Result<Stop, DriveError> {
+    // Time passes where something is waited for, and is asked for again after that.
+    let mut now = host.now();
     loop {
         while let Some(request) = host.request() {
-            run.request(host.now(), request)?;
+            run.request(now, request)?;
         }
-        match run.next(host.now(), &|key| journal.effect(key))? {
+        match run.next(now, &|key| journal.effect(key))? {
             Action::Commit(batch) => {
                 let receipt = journal.append(batch.clone()).await?;
+                now = host.now();
                 run.committed();
                 host.recorded(&batch, receipt);
             }
             Action::Perform(act) => {
-                if let Some(performed) = perform(run, &act, world, host).await? {
-                    run.performed(host.now(), performed)?;
+                let performed = perform(run, &act, world, host).await?;
+                now = host.now();
+                if let Some(performed) = performed {
+                    run.performed(now, performed)?;
                 }
             }
             Action::Fence(act) => {
                 let raised = world.fence(&act).await;
-                run.fenced(host.now(), raised)?;
+                now = host.now();
+                run.fenced(now, raised)?;
             }
             Action::Probe(act) => {
                 let probed = world.probe(&act).await;
-                run.probed(host.now(), probed)?;
+                now = host.now();
+                run.probed(now, probed)?;
             }
             Action::WaitForPerson(_) if !host.waits_for_people() => {
                 if let Some(stop) = run.stop_at_question() {
@@ -59,8 +66,10 @@ pub async fn drive<J: Journal, W: World, H: Host>(
                 }
             }
             Action::Wait(until) | Action::WaitForPerson(until) => {
-                if let Woken::Request(request) = host.wait(until).await {
-                    run.request(host.now(), request)?;
+                let woken = host.wait(until).await;
+                now = host.now();
+                if let Woken::Request(request) = woken {
+                    run.request(now, request)?;
                 }
             }
             Action::Reply(id, reply) => host.reply(id, reply),

@@ -1,21 +1,26 @@
 //! A piece of JSON that is carried as text: compared, stored and hashed, and only parsed by whoever knows its type.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// JSON as text. Two are equal if their texts are.
+/// JSON as text. Two are equal if their texts are. A clone shares the text: every run of a scenario carries the same graph.
 #[derive(Clone)]
-pub struct Json(Box<RawValue>);
+pub struct Json(Arc<RawValue>);
 
 impl Json {
     /// The JSON of a value of ours. A type whose serialisation fails is a bug of ours; it becomes `null`, which no
     /// step's type accepts back.
     #[must_use]
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
-        serde_json::value::to_raw_value(value).map_or_else(|_| Self::null(), Self)
+        serde_json::value::to_raw_value(value).map_or_else(|_| Self::null(), Self::from_box)
+    }
+
+    fn from_box(text: Box<RawValue>) -> Self {
+        Self(text.into())
     }
 
     /// As [`Json::of`], at the end of `out`.
@@ -30,7 +35,7 @@ impl Json {
     /// `null`.
     #[must_use]
     pub fn null() -> Self {
-        Self(RawValue::NULL.to_owned())
+        Self::from_box(RawValue::NULL.to_owned())
     }
 
     /// JSON that came as text.
@@ -38,7 +43,7 @@ impl Json {
     /// # Errors
     /// If it is not exactly one JSON value.
     pub fn parse(text: String) -> Result<Self, serde_json::Error> {
-        RawValue::from_string(text).map(Self)
+        RawValue::from_string(text).map(Self::from_box)
     }
 
     /// The value as a type that knows its shape.
@@ -83,6 +88,6 @@ impl Serialize for Json {
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(d).map(Self)
+        Box::<RawValue>::deserialize(d).map(Self::from_box)
     }
 }

@@ -84,6 +84,12 @@ impl Ledger {
         self.open.iter().map(|(id, run)| (*id, *run))
     }
 
+    /// How many runs are open.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
     /// One open run.
     #[must_use]
     pub fn run(&self, id: RunId) -> Option<OpenRun> {

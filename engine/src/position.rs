@@ -72,6 +72,8 @@ pub struct Position {
     pub at: Millis,
     /// What it was begun with.
     pub charter: Arc<Charter>,
+    /// The key of what it is about.
+    subject: Key,
     /// The name of its state.
     pub state: String,
     /// What it is in the middle of.
@@ -163,7 +165,8 @@ impl Position {
         if header.prev != Digest::ZERO {
             return Err(IllegalRecord::Chain { seq: header.seq });
         }
-        if header.latch != Latch::Claim || header.key != Key::subject(&charter.begun.subject) {
+        let subject = Key::subject(&charter.begun.subject);
+        if header.latch != Latch::Claim || header.key != subject {
             return Err(contradiction("it does not claim its subject"));
         }
         let state = charter.graph.initial.clone();
@@ -177,6 +180,7 @@ impl Position {
             begun_at: header.at,
             at: header.at,
             charter,
+            subject,
             state,
             phase: Phase::Ready,
             tally: Tally::default(),
@@ -193,7 +197,7 @@ impl Position {
             Record::Intent(intent) if self.is_latched(&intent.step) => (Latch::Consume, intent.key),
             Record::Outcome(Resulted { refused: Some(_), .. }) => self.restored_key(),
             Record::Resolved(resolved) if resolved.event.is_none() => self.restored_key(),
-            Record::Closed(_) => (Latch::Release, Key::subject(&self.charter.begun.subject)),
+            Record::Closed(_) => (Latch::Release, self.subject),
             Record::Begun(_)
             | Record::Intent(_)
             | Record::Attempt(_)
@@ -232,11 +236,8 @@ impl Position {
     /// # Errors
     /// [`IllegalRecord`].
     pub fn advance(&mut self, header: &Header, hash: Digest, record: Record) -> Result<(), IllegalRecord> {
-        let key = if let Record::Intent(intent) = &record {
-            self.effect_key(intent.epoch.as_deref(), &intent.step, intent.ordinal)
-        } else {
-            Key::NONE
-        };
+        let Record::Intent(intent) = &record else { return self.follow(header, hash, record, Key::NONE) };
+        let key = self.effect_key(intent.epoch.as_deref(), &intent.step, intent.ordinal);
         self.follow(header, hash, record, key)
     }
 
@@ -365,8 +366,7 @@ impl Position {
         if self.is_latched(&intent.step) && intent.epoch.is_none() {
             return Err(contradiction("it consumes an effect before the loss is known"));
         }
-        self.tally.allows(&self.charter.guards, &intent.step)?;
-        Ok(())
+        Ok(self.tally.allows(&self.charter.guards, &intent.step)?)
     }
 
     fn check_outcome(&self, resulted: &Resulted, open: &Open) -> Result<(), IllegalRecord> {
@@ -420,8 +420,7 @@ impl Position {
                 phase.as_str()
             )));
         }
-        self.tally.allows_verdict(&self.charter.guards, ending.verdict)?;
-        Ok(())
+        Ok(self.tally.allows_verdict(&self.charter.guards, ending.verdict)?)
     }
 
     fn take(&mut self, header: &Header, record: Record) {

@@ -11,7 +11,7 @@ use recover_engine::{
 };
 
 use crate::Row;
-use crate::work::{ACTOR, Ears, Events, Idle, Nothing, Step, block_on, id, journal, now};
+use crate::work::{ACTOR, Ears, Events, Idle, Nothing, Office, Step, id, journal, now};
 
 /// Steps to and fro.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ fn long(state: &Path, records: u32) -> String {
     let journal = journal(state);
     let id = id(9_999_999);
     let mut run = Run::begin(id, now(), ACTOR.into(), charter, entry.begin(&params).unwrap()).unwrap();
-    block_on(async { drive(&mut run, &journal, &Idle, &Ears::default()).await.unwrap() });
+    Office::new().block_on(async { drive(&mut run, &journal, &Idle, &Ears::default()).await.unwrap() });
     id.to_string()
 }
 

@@ -43,10 +43,10 @@ fn main() -> std::process::ExitCode {
     let wanted = |part: &str| only.is_none_or(|only| only == part);
     let mut rows = vec![commits::counted(dir.path())];
     if wanted("alone") {
-        rows.push(work::alone(dir.path(), if quick { 5 } else { 200 }));
+        rows.push(work::alone(dir.path(), if quick { 5 } else { 1_000 }));
     }
     if wanted("together") {
-        rows.push(work::together(dir.path(), if quick { 2 } else { 40 }));
+        rows.push(work::together(dir.path(), if quick { 2 } else { 100 }));
     }
     if !quick && wanted("words") {
         rows.extend(work::words(dir.path()));

@@ -47,11 +47,11 @@ impl Touched {
         let run = first.header().run;
         let own = run == RunId::JOURNAL;
         let latched = || batch.iter().map(Entry::header).filter(|header| header.latch != Latch::None);
-        let free = !self.everything
-            && !self.runs.contains(&run)
-            && (!own || self.runs.is_empty())
+        let alone = self.runs.is_empty();
+        let free = self.runs.insert(run)
+            && !self.everything
+            && (!own || alone)
             && latched().all(|header| !self.keys.contains(&header.key));
-        self.runs.insert(run);
         self.keys.extend(latched().map(|header| header.key));
         self.everything |= own;
         free

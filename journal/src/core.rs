@@ -24,8 +24,6 @@ pub(crate) struct Core {
     head: Digest,
     summary: SummaryBuilder,
     builder: FrameBuilder,
-    /// The frame that was written and is not yet in the summary.
-    unsettled: Option<(u64, u64, Digest)>,
 }
 
 /// Where a segment that is written on stands.
@@ -76,10 +74,9 @@ impl Core {
             head: position.head,
             summary: position.summary,
             builder: FrameBuilder::default(),
-            unsettled: None,
         };
         // What was found is durable by now: the mark says so, as after a commit.
-        write_all(&*core.mark, &core.head().frame.to_le_bytes(), 0)?;
+        core.settle()?;
         core.supply.ahead(core.segment + 1);
         Ok(core)
     }
@@ -98,37 +95,34 @@ impl Core {
     ///
     /// # Errors
     /// Whatever the system says. Nothing of the frame may be acknowledged then, now or later.
-    pub(crate) fn commit(&mut self, batches: &[&[Entry]]) -> io::Result<Receipt> {
-        debug_assert!(self.unsettled.is_none(), "settle comes between two commits");
-        self.builder.begin();
-        batches.iter().copied().flatten().for_each(|entry| self.builder.add(entry));
-        let growth: usize = batches.iter().map(|batch| summary::footprint(batch)).sum();
+    pub(crate) fn commit<B: AsRef<[Entry]>>(&mut self, batches: &[B]) -> io::Result<Receipt> {
+        let growth: usize = batches.iter().map(|batch| summary::footprint(batch.as_ref())).sum();
         let end = self.offset + (FRAME_HEADER + growth + self.summary.encoded_len()) as u64;
         if end > self.capacity {
             self.roll()?;
         }
+        self.builder.begin();
+        for entry in batches.iter().flat_map(AsRef::as_ref) {
+            self.builder.add(entry);
+            // Now, while the entry is in the cache. If the write fails, nothing here is used any more.
+            self.summary.note(entry.header(), entry.hash(), self.next, self.offset);
+        }
         let (bytes, hash) = self.builder.finish(self.next, self.head);
         write_all(&*self.file, bytes, self.offset)?;
         self.file.sync()?;
-        self.unsettled = Some((self.next, self.offset, hash));
+        self.summary.frame(self.next, hash);
         self.offset += bytes.len() as u64;
         self.head = hash;
         self.next += 1;
         Ok(self.head())
     }
 
-    /// What need not be done before the frame is acknowledged: the mark, and the summary of the segment.
+    /// What is done after the frame is acknowledged: the mark.
     ///
     /// # Errors
     /// If the mark cannot be written.
-    pub(crate) fn settle(&mut self, batches: &[&[Entry]]) -> io::Result<()> {
-        let Some((frame, offset, hash)) = self.unsettled.take() else { return Ok(()) };
-        let marked = write_all(&*self.mark, &frame.to_le_bytes(), 0);
-        for entry in batches.iter().copied().flatten() {
-            self.summary.note(entry.header(), entry.hash(), frame, offset);
-        }
-        self.summary.frame(frame, hash);
-        marked
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        write_all(&*self.mark, &self.head().frame.to_le_bytes(), 0)
     }
 
     /// Ends the segment with its summary and begins the next one.

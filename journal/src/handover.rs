@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
-use crate::sync::{Arc, Condvar, Mutex, lock, wait};
+use crate::pace::Pace;
+use crate::sync::{Arc, Condvar, Mutex, lock, wait, wait_for};
 
 /// What waits for the writer. Many push, one takes.
 #[derive(Debug)]
@@ -16,38 +18,59 @@ pub(crate) struct Queue<T> {
 #[derive(Debug)]
 struct Inbox<T> {
     items: Vec<T>,
+    /// How many items ever came.
+    come: u64,
     closed: bool,
     asleep: bool,
+    /// The writer thread sleeps until so many have come.
+    enough: u64,
+    /// There is an item that nothing else is waited for.
+    due: bool,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
-        Self { inbox: Mutex::new(Inbox { items: Vec::new(), closed: false, asleep: false }), ready: Condvar::new() }
+        let inbox = Inbox { items: Vec::new(), come: 0, closed: false, asleep: false, enough: 0, due: false };
+        Self { inbox: Mutex::new(inbox), ready: Condvar::new() }
     }
 
-    /// Adds an item and wakes the writer thread; gives it back if the queue is closed.
+    /// Adds an item and wakes the writer thread, whomever it waits for; gives it back if the queue is closed.
     pub(crate) fn push(&self, item: T) -> Result<(), T> {
-        self.leave(item)?;
+        self.add(item, true)?;
         self.nudge();
         Ok(())
     }
 
     /// Adds an item for whoever writes next, and wakes nobody: the caller then calls [`lead`] or [`Queue::nudge`].
     pub(crate) fn leave(&self, item: T) -> Result<(), T> {
+        self.add(item, false)
+    }
+
+    fn add(&self, item: T, due: bool) -> Result<(), T> {
         let mut inbox = lock(&self.inbox);
         if inbox.closed {
             return Err(item);
         }
         inbox.items.push(item);
+        inbox.come += 1;
+        inbox.due |= due;
         Ok(())
     }
 
-    /// Wakes the writer thread if it sleeps.
+    /// Wakes the writer thread if it sleeps, unless it gives others time to come.
     pub(crate) fn nudge(&self) {
-        let wake = std::mem::take(&mut lock(&self.inbox).asleep);
+        let mut inbox = lock(&self.inbox);
+        let wake = inbox.asleep && (inbox.due || inbox.come >= inbox.enough);
+        inbox.asleep &= !wake;
+        drop(inbox);
         if wake {
             self.ready.notify_one();
         }
+    }
+
+    /// How many ever came.
+    pub(crate) fn come(&self) -> u64 {
+        lock(&self.inbox).come
     }
 
     /// How many wait.
@@ -55,18 +78,24 @@ impl<T> Queue<T> {
         lock(&self.inbox).items.len()
     }
 
-    /// Waits until there is something to take. False when closed and empty.
-    pub(crate) fn wait(&self) -> bool {
+    /// Waits until there is something to take, and for those whom `pace` waits for. False when closed and empty.
+    pub(crate) fn wait(&self, pace: &mut Pace) -> bool {
         let mut inbox = lock(&self.inbox);
         loop {
-            if !inbox.items.is_empty() {
+            if inbox.closed {
+                return !inbox.items.is_empty();
+            }
+            let left = pace.left(inbox.come, Instant::now());
+            if !inbox.items.is_empty() && (inbox.due || left.is_none()) {
                 return true;
             }
-            if inbox.closed {
-                return false;
-            }
             inbox.asleep = true;
-            inbox = wait(&self.ready, inbox);
+            inbox.enough = left.map_or(0, |(enough, _)| enough);
+            inbox = match left {
+                Some((_, time)) => wait_for(&self.ready, inbox, time),
+                None => wait(&self.ready, inbox),
+            };
+            inbox.asleep = false;
         }
     }
 
@@ -74,6 +103,7 @@ impl<T> Queue<T> {
     pub(crate) fn take_now(&self, into: &mut Vec<T>) -> bool {
         let mut inbox = lock(&self.inbox);
         into.append(&mut inbox.items);
+        inbox.due = false;
         !into.is_empty()
     }
 
@@ -193,6 +223,8 @@ impl<R> Future for Ticket<R> {
 mod loom_tests {
     //! Every schedule of the hand-over. Run with `RUSTFLAGS="--cfg loom" cargo test --release --lib loom_`.
 
+    use std::time::Duration;
+
     use super::*;
     use loom::future::block_on;
     use loom::thread;
@@ -206,7 +238,7 @@ mod loom_tests {
 
     fn writer(queue: &Queue<(u8, Promise<u8>)>) -> Vec<u8> {
         let (mut all, mut seen) = (Vec::new(), Vec::new());
-        while queue.wait() {
+        while queue.wait(&mut Pace::default()) {
             queue.take_now(&mut all);
             for (item, promise) in all.drain(..) {
                 seen.push(item);
@@ -239,6 +271,55 @@ mod loom_tests {
             let mut seen = writer.join().unwrap();
             seen.sort_unstable();
             assert_eq!(seen, [0, 1]);
+        });
+    }
+
+    #[test]
+    fn loom_who_was_answered_is_waited_for_and_the_last_wakes_the_writer() {
+        explore(|| {
+            let queue = Arc::new(Queue::new());
+            let appenders: Vec<_> = (0..2)
+                .map(|item| {
+                    let queue = Arc::clone(&queue);
+                    thread::spawn(move || {
+                        let (promise, ticket) = promise();
+                        assert!(queue.leave((item, promise)).is_ok());
+                        queue.nudge();
+                        assert_eq!(ticket.wait(), Some(item + 100));
+                    })
+                })
+                .collect();
+            // As after a frame that both were answered in.
+            let mut pace = Pace::default();
+            pace.answered(0, 2, Duration::MAX / 2, Instant::now());
+            assert!(queue.wait(&mut pace));
+            let mut all = Vec::new();
+            queue.take_now(&mut all);
+            assert_eq!(all.len(), 2, "one frame for both");
+            all.into_iter().for_each(|(item, promise)| promise.keep(item + 100));
+            for appender in appenders {
+                appender.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn loom_a_thread_that_blocks_is_not_made_to_wait_for_others() {
+        explore(|| {
+            let queue = Arc::new(Queue::new());
+            let at_work = Arc::clone(&queue);
+            let appender = thread::spawn(move || {
+                let (promise, ticket) = promise();
+                assert!(at_work.push((1, promise)).is_ok());
+                assert_eq!(ticket.wait(), Some(101));
+            });
+            let mut pace = Pace::default();
+            pace.answered(0, 2, Duration::MAX / 2, Instant::now());
+            assert!(queue.wait(&mut pace));
+            let mut all = Vec::new();
+            queue.take_now(&mut all);
+            all.into_iter().for_each(|(item, promise)| promise.keep(item + 100));
+            appender.join().unwrap();
         });
     }
 

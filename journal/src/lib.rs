@@ -30,6 +30,7 @@ mod open;
 mod own;
 #[cfg(not(loom))]
 mod owner;
+mod pace;
 #[cfg(not(loom))]
 mod progress;
 #[cfg(not(loom))]

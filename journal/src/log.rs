@@ -2,13 +2,14 @@
 //!
 //! One writes at a time: whoever has the pen. A task whose run is the only open one writes by itself, so that no thread has to
 //! be woken for it. Where several runs are open, and for those who block, the writer thread does: while it waits for the disk
-//! the tasks go on, and what they leave meanwhile is the next frame.
+//! the tasks go on, and what they leave meanwhile is the next frame, together with what those bring who were just answered: see `pace`.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Poll;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use recover_engine::{BadEntry, Consumed, Entry, Journal, JournalError, Key, Kind, Ledger, OpenRun, Receipt, RunId};
 
@@ -17,6 +18,7 @@ use crate::core::{Core, room};
 use crate::error::{Failed, OpenError, ReadError};
 use crate::handover::{Promise, Queue, Ticket, lead, promise};
 use crate::open::{self, Found, Purpose};
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::reader::Reader;
 use crate::stats::Stats;
@@ -40,11 +42,26 @@ impl Default for Options {
 /// A frame holds no more records than this, unless one batch is longer. Bytes.
 const GROUP_LEN_MAX: usize = 1 << 20;
 
-type Answer = Result<Receipt, JournalError>;
+type Answer = Result<Written, JournalError>;
+
+/// What an appender is told. Its records go back to it: memory is best freed by the thread that took it.
+struct Written {
+    receipt: Receipt,
+    _batch: Vec<Entry>,
+}
 
 struct Request {
     batch: Vec<Entry>,
     promise: Promise<Answer>,
+    /// A thread blocks until it is written.
+    blocks: bool,
+}
+
+impl Request {
+    /// Whether whoever is answered may soon bring the next.
+    fn comes_back(&self) -> bool {
+        !self.blocks && self.batch.last().is_some_and(|entry| entry.header().kind != Kind::Closed)
+    }
 }
 
 impl AsRef<[Entry]> for Request {
@@ -134,7 +151,7 @@ impl CommitLog {
             counts: Counts::default(),
         });
         shared.counts.records.store(found.records, Ordering::Relaxed);
-        shared.counts.open.store(shared.ledger().open().count(), Ordering::Relaxed);
+        shared.counts.open.store(shared.ledger().open_count(), Ordering::Relaxed);
         shared.counts.segment.store(segment, Ordering::Relaxed);
         shared.progress.set(head);
         let at_work = Arc::clone(&shared);
@@ -145,6 +162,7 @@ impl CommitLog {
     fn submit(
         &self,
         batch: Vec<Entry>,
+        blocks: bool,
         give: impl FnOnce(&Queue<Request>, Request) -> Result<(), Request>,
     ) -> Result<Ticket<Answer>, JournalError> {
         if let Some(why) = self.shared.poisoned.get() {
@@ -154,7 +172,7 @@ impl CommitLog {
             return Err(BadEntry::Lengths.into());
         }
         let (promise, ticket) = promise();
-        match give(&self.shared.queue, Request { batch, promise }) {
+        match give(&self.shared.queue, Request { batch, promise, blocks }) {
             Ok(()) => Ok(ticket),
             Err(_) => Err(self.shared.ended()),
         }
@@ -165,7 +183,8 @@ impl CommitLog {
     /// # Errors
     /// As [`Journal::append`].
     pub fn append_blocking(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
-        self.submit(batch, Queue::push)?.wait().unwrap_or_else(|| Err(self.shared.ended()))
+        let answer = self.submit(batch, true, Queue::push)?.wait();
+        answer.unwrap_or_else(|| Err(self.shared.ended())).map(|written| written.receipt)
     }
 
     /// The last acknowledged frame and its hash; frame 0 if there is none.
@@ -237,7 +256,7 @@ impl Drop for CommitLog {
 impl Journal for CommitLog {
     async fn append(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
         let begins = batch.first().is_some_and(|entry| entry.header().kind == Kind::Begun);
-        let ticket = self.submit(batch, Queue::leave)?;
+        let ticket = self.submit(batch, false, Queue::leave)?;
         if begins {
             // Runs that begin together are counted together.
             let left = Left(&self.shared);
@@ -248,10 +267,10 @@ impl Journal for CommitLog {
         if self.shared.counts.open.load(Ordering::Relaxed) > 1 || self.shared.queue.len() > 1 {
             self.shared.queue.nudge();
         } else {
-            lead(&self.shared.queue, &self.shared.pen, |writer| writer.write_all(&self.shared));
+            lead(&self.shared.queue, &self.shared.pen, |writer| writer.write_all(&self.shared, None));
         }
         match ticket.await {
-            Some(answer) => answer,
+            Some(answer) => answer.map(|written| written.receipt),
             None => Err(self.shared.ended()),
         }
     }
@@ -318,9 +337,10 @@ async fn turn() {
 impl Shared {
     /// The writer thread: writes whatever nobody else does, until the queue is closed.
     fn write_on(&self) {
-        while self.queue.wait() {
+        let mut pace = Pace::default();
+        while self.queue.wait(&mut pace) {
             match self.pen.lock() {
-                Ok(mut writer) => writer.write_all(self),
+                Ok(mut writer) => writer.write_all(self, Some(&mut pace)),
                 // Nobody panics with the pen in hand: see `write_all`.
                 Err(_) => break,
             }
@@ -338,9 +358,10 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes everything that waits, frame by frame. A panic on the way poisons the journal and strands nobody.
-    fn write_all(&mut self, shared: &Shared) {
-        let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.write_frames(shared)));
+    /// Writes everything that waits, frame by frame; the thread, which has a pace, only what waits now. A panic on the way
+    /// poisons the journal and strands nobody.
+    fn write_all(&mut self, shared: &Shared, pace: Option<&mut Pace>) {
+        let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.write_frames(shared, pace)));
         if written.is_err() {
             let why = shared.poisoned.get_or_init(|| "the writer panicked".into());
             shared.queue.close();
@@ -349,7 +370,7 @@ impl Writer {
         }
     }
 
-    fn write_frames(&mut self, shared: &Shared) {
+    fn write_frames(&mut self, shared: &Shared, mut pace: Option<&mut Pace>) {
         loop {
             shared.queue.take_now(&mut self.waiting.later);
             if self.waiting.later.is_empty() {
@@ -361,12 +382,15 @@ impl Writer {
             let refuse = |request: Request, why| request.promise.keep(Err(why));
             self.waiting.select(&shared.ledger(), self.group_max, footprint, refuse);
             if !self.waiting.group.is_empty()
-                && let Err(error) = self.write(shared)
+                && let Err(error) = self.write(shared, pace.as_deref_mut())
             {
                 let why = shared.poisoned.get_or_init(|| error.to_string());
                 shared.queue.close();
                 shared.queue.take_now(&mut self.waiting.later);
                 return self.refuse(why);
+            }
+            if pace.is_some() && self.waiting.later.is_empty() {
+                return;
             }
         }
     }
@@ -378,25 +402,30 @@ impl Writer {
     }
 
     /// Writes a frame, tells the ledger, then those who wait. On an error the requests are still in the group.
-    fn write(&mut self, shared: &Shared) -> io::Result<()> {
-        let batches: Vec<&[Entry]> = self.waiting.group.iter().map(|request| request.batch.as_slice()).collect();
-        let receipt = self.core.commit(&batches)?;
+    fn write(&mut self, shared: &Shared, pace: Option<&mut Pace>) -> io::Result<()> {
+        let begun = pace.is_some().then(Instant::now);
+        let receipt = self.core.commit(&self.waiting.group)?;
+        let mut records = 0;
         {
             let mut ledger = shared.ledger_mut();
-            batches.iter().copied().flatten().for_each(|entry| ledger.note(entry.header(), entry.hash()));
-            shared.counts.open.store(ledger.open().count(), Ordering::Relaxed);
+            for request in &self.waiting.group {
+                request.batch.iter().for_each(|entry| ledger.note(entry.header(), entry.hash()));
+                records += request.batch.len() as u64;
+            }
+            shared.counts.open.store(ledger.open_count(), Ordering::Relaxed);
         }
-        let records = batches.iter().map(|batch| batch.len() as u64).sum();
         shared.counts.records.fetch_add(records, Ordering::Relaxed);
         shared.counts.segment.store(self.core.segment(), Ordering::Relaxed);
-        let mut written = Vec::with_capacity(self.waiting.group.len());
         shared.progress.set(receipt);
-        for request in self.waiting.group.drain(..) {
-            request.promise.keep(Ok(receipt));
-            written.push(request.batch);
+        if let Some((pace, begun)) = pace.zip(begun) {
+            let back = self.waiting.group.iter().filter(|request| request.comes_back()).count() as u64;
+            let now = Instant::now();
+            pace.answered(shared.queue.come(), back, now - begun, now);
+        }
+        for Request { batch, promise, .. } in self.waiting.group.drain(..) {
+            promise.keep(Ok(Written { receipt, _batch: batch }));
         }
         shared.progress.ring();
-        let batches: Vec<&[Entry]> = written.iter().map(Vec::as_slice).collect();
-        self.core.settle(&batches)
+        self.core.settle()
     }
 }

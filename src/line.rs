@@ -79,6 +79,7 @@ fn said(record: &Record) -> String {
         Record::Salvaged(n) => format!("salvaged: {}", n.reason),
         Record::Cleared(n) => format!("cleared: {}", n.reason),
         Record::Baselined(b) => format!("baseline of {} ({}): {}", b.target, b.subject, b.reason),
+        Record::Dismissed(n) => format!("alert dismissed: {}", n.reason),
         Record::Closed(e) => format!("closed: {}: {}", e.verdict.as_str(), e.reason),
     }
 }

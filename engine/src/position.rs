@@ -208,7 +208,8 @@ impl Position {
             | Record::Adopted(_)
             | Record::Salvaged(_)
             | Record::Cleared(_)
-            | Record::Baselined(_) => (Latch::None, Key::NONE),
+            | Record::Baselined(_)
+            | Record::Dismissed(_) => (Latch::None, Key::NONE),
         }
     }
 
@@ -466,8 +467,12 @@ impl Position {
             Record::Waiting(waiting) => self.phase = Phase::Waiting { until: waiting.until },
             Record::Asked(asked) => self.phase = Phase::Asked { seq: header.seq, asked: Box::new(asked) },
             Record::Closed(ending) => self.phase = Phase::Closed(Box::new(ending)),
-            Record::Begun(_) | Record::Adopted(_) | Record::Salvaged(_) | Record::Cleared(_) | Record::Baselined(_) => {
-            }
+            Record::Begun(_)
+            | Record::Adopted(_)
+            | Record::Salvaged(_)
+            | Record::Cleared(_)
+            | Record::Baselined(_)
+            | Record::Dismissed(_) => {}
         }
     }
 

@@ -466,6 +466,8 @@ pub(crate) enum JournalCommand {
         #[arg(long, value_name = "R")]
         reason: String,
     },
+    /// What is journaled of no run: baselines, dismissed alerts, adoptions, salvages, and who answered for what they blocked
+    Notes,
     /// Sizes and counts
     Stats,
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use recover_engine::{
-    Baseline, Begun, Charter, Earlier, Ending, Entry, Journal as _, JournalError, Kind, Latch, Millis, Phase, Position,
-    Record, Run, RunId, Spent, charter,
+    Baseline, Begun, Charter, Earlier, Ending, Entry, Journal as _, JournalError, Json, Kind, Latch, Millis, Noted,
+    Phase, Position, Record, Run, RunId, Spent, charter,
 };
 use recover_journal::{Author, FileJournal, Host, OpenError, Options, ReadError, Reader, StateDir};
 use serde_json::{Value, json};
@@ -219,6 +219,13 @@ impl Store {
 
     pub(crate) const fn journal(&self) -> &FileJournal {
         &self.journal
+    }
+
+    /// Records that nothing is begun for an alert.
+    pub(crate) fn dismiss(&self, actor: &str, reason: String, alert: Json) -> Result<(), Fault> {
+        let author = Author { actor, at: crate::clock::now() };
+        let dismissed = Noted { reason, data: alert };
+        self.journal.dismiss(author, &dismissed).map(drop).map_err(|e| journal_fault(&e))
     }
 
     /// The open runs, as the owner's protocol knows them.

@@ -30,11 +30,35 @@ pub(crate) struct Envelope {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Ask {
     Start(Box<StartAsk>),
-    Resume { run: String },
-    Answer { run: String, question: Option<u32>, choice: Option<String>, deny: bool, reason: String },
-    Cancel { run: String, reason: String },
-    Resolve { run: String, step: String, happened: Option<Json>, reason: String },
-    Abandon { run: String, reason: String },
+    Resume {
+        run: String,
+    },
+    Answer {
+        run: String,
+        question: Option<u32>,
+        choice: Option<String>,
+        deny: bool,
+        reason: String,
+    },
+    Cancel {
+        run: String,
+        reason: String,
+    },
+    Resolve {
+        run: String,
+        step: String,
+        happened: Option<Json>,
+        reason: String,
+    },
+    Abandon {
+        run: String,
+        reason: String,
+    },
+    /// Nothing is begun for this alert. It is about no run.
+    Dismiss {
+        alert: Json,
+        reason: String,
+    },
 }
 
 /// A request to start.

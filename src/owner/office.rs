@@ -166,6 +166,11 @@ impl Office {
                 }
                 self.wish(&run, &envelope, listener, actor, Wish::Abandon { reason }).await
             }
+            Ask::Dismiss { alert, reason } => {
+                self.store.dismiss(&actor, reason, alert)?;
+                let _gone = listener.send(Tell::Done { text: "dismissed".to_owned() });
+                Ok(())
+            }
         }
     }
 

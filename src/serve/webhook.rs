@@ -13,7 +13,7 @@ use super::alerts::{self, Due, Held, Payload};
 use super::api::{Operator, Problem, blocking};
 use super::auth::Who;
 use super::config::Start;
-use super::counter::Counter;
+use super::counter::{Counter, Known};
 use crate::fault::{Code, Fault};
 
 pub(super) async fn alerts(
@@ -32,7 +32,7 @@ pub(super) async fn alerts(
         let is_target = |name: &str| counter.place.loaded.config.target.contains_key(name);
         match alerts::due(&counter.config, alert, is_target) {
             Ok(due) => {
-                let counter = Arc::clone(&counter);
+                let (counter, who) = (Arc::clone(&counter), who.clone());
                 work.spawn(async move { (at, taken(&counter, who, due).await) });
             }
             Err(why) => {
@@ -79,7 +79,8 @@ async fn taken(counter: &Arc<Counter>, who: Who, due: Due) -> (&'static str, Val
     let (held, kept) = (counter.held.clone(), due.clone());
     // One that was begun by a person stays begun while it goes on firing.
     match counter.is_known(&due.request_id) {
-        Ok(Some(run)) => return told("begun", json!({ "run": run })),
+        Ok(Some(Known::Begun(run))) => return told("begun", json!({ "run": run })),
+        Ok(Some(Known::Dismissed)) => return told("dismissed", json!({})),
         Ok(None) => {}
         Err(fault) => return told("failed", json!({ "why": fault.message })),
     }

@@ -22,6 +22,7 @@ mod contract;
 mod diagnose;
 mod disk;
 mod doctor;
+mod doors;
 mod evidence;
 mod frozen;
 mod full;
@@ -48,6 +49,7 @@ mod served;
 mod support;
 mod tls;
 mod versions;
+mod waiting;
 mod words;
 
 use std::path::Path;

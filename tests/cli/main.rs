@@ -47,6 +47,7 @@ mod serve;
 #[path = "../harness/served.rs"]
 mod served;
 mod support;
+mod terminal;
 mod tls;
 mod versions;
 mod waiting;

@@ -28,6 +28,7 @@ pub(crate) fn event(entry: &Entry) -> Value {
         ("label", "label"),
         ("event", "event"),
         ("refused", "refused"),
+        ("probed", "probed"),
         ("why", "why"),
         ("how", "how"),
         ("until", "until"),
@@ -85,7 +86,7 @@ fn said(record: &Record) -> String {
 }
 
 fn outcome_said(outcome: &Resulted) -> String {
-    let probed = if outcome.probed { " (found by probing)" } else { "" };
+    let probed = if outcome.probed { " (adopted: a probe found it done)" } else { "" };
     match &outcome.refused {
         Some(reason) => format!("{}: {}{probed}", outcome.label, reason.text),
         None => format!("{}{probed}", outcome.label),

@@ -1,5 +1,6 @@
 //! The state directory: opened for writing by the owner, read by everybody else.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -237,15 +238,19 @@ impl Store {
         Ok(runs)
     }
 
-    /// The closed run that was begun with this request id.
-    pub(crate) fn request(&self, request_id: &str) -> Result<Option<(RunId, Begun)>, Fault> {
-        for run in self.records.runs()?.iter().rev().filter(|run| !run.open) {
-            let begun = self.records.begun(run.id)?;
-            if begun.request_id.as_deref() == Some(request_id) {
-                return Ok(Some((run.id, begun)));
+    /// Closed runs by the request that began them.
+    pub(crate) fn requests(&self) -> Result<HashMap<String, RunId>, Fault> {
+        let mut requests = HashMap::new();
+        for run in self.records.runs()?.iter().filter(|run| !run.open) {
+            if let Some(request) = self.records.begun(run.id)?.request_id {
+                requests.insert(request, run.id);
             }
         }
-        Ok(None)
+        Ok(requests)
+    }
+
+    pub(crate) fn begun(&self, id: RunId) -> Result<Begun, Fault> {
+        self.records.begun(id)
     }
 
     pub(crate) fn exists(&self, id: RunId) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
 use crate::served::Served;
-use crate::{code, lines};
+use crate::{code, lines, result, stderr};
 
 const ALERT: &str = "ControlPlaneConnectorBootstrapFallbackSuspectedHigh";
 
@@ -121,4 +121,101 @@ fn a_doubt_is_told_and_a_person_s_word_on_it_taken() {
     let events = lines(&sandbox.recover(&["events", &run, "--output", "json"]));
     let resolved = events.iter().find(|event| event["kind"] == "resolved").unwrap_or_else(|| panic!("{events:?}"));
     assert_eq!(resolved["reason"], "its ledger says that nothing came");
+}
+
+#[test]
+fn a_cancel_is_confirmed_once_everything_is_as_it_was_found() {
+    let sandbox = Sandbox::up();
+    sandbox.lose(false);
+    let text = std::fs::read_to_string(sandbox.config()).unwrap();
+    std::fs::write(sandbox.config(), text.replace("reprovision = \"allow\"", "reprovision = \"ask\"")).unwrap();
+    let served = Served::start(&sandbox);
+    let begun = served.post("/api/v1/runs", &json!({ "scenario": "identity-loss", "target": "edge-1" }));
+    let run = begun.json()["run"].as_str().unwrap().to_owned();
+    served.until(&run, "operator-needed");
+    // Another process executes it; the command waits for what comes of it all the same.
+    let cancelled = sandbox.recover(&["cancel", &run, "--reason", "the wrong one", "--output", "json"]);
+    assert_eq!(code(&cancelled), 2, "{}", stderr(&cancelled));
+    let line = result(&cancelled);
+    assert_eq!((&line["verdict"], &line["cancel"]), (&json!("cancelled"), &json!("confirmed")), "{line}");
+    let shown = sandbox.recover(&["show", &run]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("cancel confirmed"), "{}", stderr(&shown));
+    assert_eq!(sandbox.ledger()["pairs"], 0);
+}
+
+#[test]
+fn what_is_found_done_is_adopted_with_who_resumed() {
+    let sandbox = Sandbox::up();
+    sandbox.lose(false);
+    // The connector pairs, and whoever waited to see it is gone by then.
+    sandbox.command(&["fault", "delay=2000", "--on", "pair"]);
+    let mut child = sandbox.recovering(&["--scenario", "identity-loss", "--target", "edge-1"]).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let soon = |what: &str, is: &dyn Fn() -> bool| {
+        while !is() {
+            assert!(Instant::now() < until, "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    soon("it does not pair", &|| sandbox.ledger()["pairs"] == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    soon("the connector keeps nothing", &|| sandbox.has_identity());
+    let resumed = sandbox.recover(&["resume", "--output", "json"]);
+    assert_eq!(result(&resumed)["verdict"], "recovered", "{}", stderr(&resumed));
+    let run = result(&resumed)["run"].as_str().unwrap().to_owned();
+    let events = lines(&sandbox.recover(&["events", &run, "--output", "json"]));
+    let paired = events.iter().find(|event| event["label"] == "pair:paired").unwrap();
+    assert_eq!(paired["probed"], true, "{paired}");
+    let report = sandbox.recover(&["report", &run, "--markdown"]);
+    let text = String::from_utf8(report.stdout).unwrap();
+    assert!(text.contains("paired, adopted: a probe found it done"), "{text}");
+    assert_eq!(sandbox.ledger()["pairs"], 1);
+}
+
+/// What is due is begun once, however often and wherever in between it is killed.
+#[test]
+fn a_thousand_alerts_at_once_begin_each_due_run_once() {
+    const TARGETS: usize = 4;
+    let sandbox = Sandbox::up();
+    let text = std::fs::read_to_string(sandbox.config()).unwrap();
+    let (head, target) = text.split_once("[target.edge-1]").unwrap();
+    let mut text = format!("{head}[target.edge-1]{target}");
+    for n in 2..=TARGETS {
+        let other = target.replace("default = true\n", "").replace("\"edge-1\"", &format!("\"edge-{n}\""));
+        text.push_str(&format!("\n[target.edge-{n}]{other}"));
+    }
+    let rule = format!("\n[[serve.alert]]\nname = {ALERT:?}\nscenario = \"identity-loss\"\nstart = \"now\"\n");
+    std::fs::write(sandbox.config(), text + &rule).unwrap();
+    sandbox.lose(false);
+    let alerts: Vec<Value> = (0..1_000)
+        .map(|n| {
+            let mut alert = firing(&format!("f{}", n % TARGETS))["alerts"][0].clone();
+            alert["labels"]["target"] = json!(format!("edge-{}", n % TARGETS + 1));
+            alert
+        })
+        .collect();
+    let body = json!({ "version": "4", "alerts": alerts });
+    let mut served = Served::start(&sandbox);
+    // In the middle of it: nobody is answered, and everything is sent again.
+    let head = format!(
+        "POST /alerts HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+        served.address,
+        served.token,
+        body.to_string().len()
+    );
+    std::io::Write::write_all(&mut std::net::TcpStream::connect(&served.address).unwrap(), head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(150));
+    served.kill();
+    let served = Served::start(&sandbox);
+    let begun = Instant::now();
+    let reply = served.post("/alerts", &body);
+    println!("serve: 1,000 alerts that begin runs were answered in {} ms", begun.elapsed().as_millis());
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let outcomes = reply.json()["alerts"].clone();
+    assert!(outcomes.as_array().unwrap().iter().all(|told| told["outcome"] == "begun"), "{outcomes}");
+    let runs = served.runs();
+    let mut targets: Vec<&str> = runs.iter().map(|run| run["target"].as_str().unwrap()).collect();
+    targets.sort_unstable();
+    assert_eq!(targets, ["edge-1", "edge-2", "edge-3", "edge-4"], "{runs:?}");
 }

@@ -171,7 +171,7 @@ mod tests {
     fn every_state_and_transition_of_every_procedure_is_there_once() {
         for known in &recover_scenarios::SCENARIOS {
             let graph = known.graph();
-            let chart = Chart::of(&graph, &[hop(&graph.initial)]);
+            let chart = Chart::of(graph, &[hop(&graph.initial)]);
             let states: BTreeSet<&str> = chart.rows.iter().map(|row| row.state.as_str()).collect();
             assert_eq!((states.len(), chart.rows.len()), (graph.nodes.len(), graph.nodes.len()));
             assert_eq!(chart.rows[0].state, graph.initial);

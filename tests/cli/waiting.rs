@@ -219,3 +219,38 @@ fn a_thousand_alerts_at_once_begin_each_due_run_once() {
     targets.sort_unstable();
     assert_eq!(targets, ["edge-1", "edge-2", "edge-3", "edge-4"], "{runs:?}");
 }
+
+#[test]
+fn a_run_that_nothing_comes_of_is_told_as_stuck_once() {
+    let sandbox = Sandbox::up();
+    sandbox.lose(false);
+    let text = std::fs::read_to_string(sandbox.config()).unwrap();
+    let told = sandbox.dir().join("told");
+    let hook = sandbox.dir().join("hook");
+    std::fs::write(&hook, format!("#!/bin/sh\ncat >> {told:?}; echo >> {told:?}\n")).unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let more = format!(
+        "\n[serve]\nresume = \"held\"\nstuck_after = \"1s\"\n\n[[hook]]\nname = \"pager\"\ncommand = [{hook:?}]\non = [\"stuck\"]\n"
+    );
+    std::fs::write(sandbox.config(), text + &more).unwrap();
+    sandbox.command(&["fault", "delay=9000", "--on", "status"]);
+    let mut child = sandbox.recovering(&["--scenario", "identity-loss", "--target", "edge-1"]).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while lines(&sandbox.recover(&["list", "--output", "json"])).is_empty() {
+        assert!(Instant::now() < until, "it is not begun");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let served = Served::start(&sandbox);
+    let run = served.runs()[0]["run"].as_str().unwrap().to_owned();
+    let heard = || std::fs::read_to_string(&told).unwrap_or_default();
+    while heard().is_empty() {
+        assert!(Instant::now() < until, "nobody is told");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_secs(11));
+    let heard: Vec<Value> = heard().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(heard.len(), 1, "once, though it is looked at again: {heard:?}");
+    assert!(heard[0].to_string().contains(&run) && heard[0].to_string().contains("stuck"), "{heard:?}");
+}

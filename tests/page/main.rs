@@ -16,6 +16,7 @@ mod alertmanager;
 mod clicks;
 mod driver;
 mod golden;
+mod newcomer;
 #[path = "../harness/packages.rs"]
 mod packages;
 mod report;
@@ -30,9 +31,10 @@ use std::process::ExitCode;
 /// What came of a part: what it did in words, or why it could not be run.
 type Ran = Result<String, String>;
 
-const PARTS: [(&str, fn() -> Ran); 4] = [
+const PARTS: [(&str, fn() -> Ran); 5] = [
     ("clicks", clicks::clicks),
     ("looks", clicks::looks),
+    ("newcomer", newcomer::newcomer),
     ("alertmanager", alertmanager::alertmanager),
     ("schema", schema::schema),
 ];

@@ -222,6 +222,11 @@ impl Store {
         &self.journal
     }
 
+    /// Records how a target is when it is well.
+    pub(crate) fn baseline(&self, actor: &str, baseline: &Baseline, at: Millis) -> Result<(), Fault> {
+        self.journal.baseline(Author { actor, at }, baseline).map(drop).map_err(|e| journal_fault(&e))
+    }
+
     /// Records that nothing is begun for an alert.
     pub(crate) fn dismiss(&self, actor: &str, reason: String, alert: Json) -> Result<(), Fault> {
         let author = Author { actor, at: crate::clock::now() };
@@ -377,9 +382,7 @@ pub(crate) fn baseline(
     at: recover_engine::Millis,
 ) -> Result<(), Fault> {
     match Store::open(state)? {
-        Opened::Own(store) => {
-            store.journal.baseline(Author { actor, at }, baseline).map(drop).map_err(|e| journal_fault(&e))
-        }
+        Opened::Own(store) => store.baseline(actor, baseline, at),
         Opened::Held { holder } => {
             Err(Fault::new(Code::RunLive, format!("process {holder} executes runs of this state directory"))
                 .hint("record the baseline when it is done"))

@@ -3,7 +3,11 @@
 //! Neither kind of log says which run a change belongs to. What connects the two sides is the time, the way that was asked for, and the
 //! name of whoever asked; so a person says which names and which ways are meant.
 
-use recover_engine::Millis;
+use recover_engine::{Effect as _, Millis};
+use recover_steps::kms::{
+    DisableUpsert, ForbidDeletion, LowerDecryption, LowerEncryption, RestoreKey, RewriteObjects, StopRotation,
+};
+use recover_steps::{Pair, Repair, Restart, Start};
 
 use super::ours::{Attempt, Came, Ours};
 use super::{Compared, near};
@@ -19,10 +23,18 @@ pub(super) enum Side {
 impl Side {
     /// Whether this step changes something there whenever it is done. Others may, where there is something to change.
     fn is_changed_by(self, step: &str) -> bool {
-        match self {
-            Self::Kubernetes => ["start", "restart", "repair", "pair"].contains(&step),
-            Self::OpenBao => false,
-        }
+        let known: &[&str] = match self {
+            Self::Kubernetes => &[Start::NAME, Restart::NAME, Repair::NAME, Pair::NAME, RewriteObjects::NAME],
+            Self::OpenBao => &[
+                RestoreKey::NAME,
+                ForbidDeletion::NAME,
+                StopRotation::NAME,
+                DisableUpsert::NAME,
+                LowerDecryption::NAME,
+                LowerEncryption::NAME,
+            ],
+        };
+        known.contains(&step)
     }
 }
 
@@ -180,6 +192,25 @@ mod tests {
         // A restart without one is no restart, whatever else there was.
         let out = compared(Came::Happened, &[change(90_000, "controller", "/a")], &Meant::default());
         assert_eq!((out.records_without_effect.len(), out.effects_without_record.len()), (1, 1), "{out:?}");
+    }
+
+    #[test]
+    fn what_a_step_of_the_key_s_says_to_have_changed_is_looked_for_at_openbao() {
+        let lowered = |at| Change {
+            side: Side::OpenBao,
+            verb: "update".into(),
+            ..change(at, "approle", "transit/keys/kms/config")
+        };
+        let compared = |changes: &[Change]| {
+            let mut out = Compared::default();
+            let ours = Ours::with((0, 100_000), LowerDecryption::NAME, (10_000, 11_000), Came::Happened);
+            compare(&mut out, &ours, changes, &Meant::default());
+            out
+        };
+        let found = compared(&[lowered(10_400)]);
+        assert_eq!((found.agreed, found.holds()), (1, true), "{found:?}");
+        let missing = compared(&[lowered(900_000)]);
+        assert_eq!(missing.records_without_effect, ["record 2: lower-decryption was done"], "{missing:?}");
     }
 
     #[test]

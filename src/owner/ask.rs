@@ -1,6 +1,6 @@
 //! What a client asks of the owner, and what it hears back: one JSON object per line on `control.sock`.
 
-use recover_engine::Json;
+use recover_engine::{Baseline, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -59,6 +59,8 @@ pub(crate) enum Ask {
         alert: Json,
         reason: String,
     },
+    /// This is how a target is when it is well. It is about no run either.
+    Baseline(Box<Baseline>),
 }
 
 /// A request to start.

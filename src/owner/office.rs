@@ -169,6 +169,11 @@ impl Office {
                 }
                 self.wish(&run, &envelope, listener, actor, Wish::Abandon { reason }).await
             }
+            Ask::Baseline(baseline) => {
+                self.store.baseline(&actor, &baseline, clock::now())?;
+                let _gone = listener.send(Tell::Done { text: "recorded".to_owned() });
+                Ok(())
+            }
             Ask::Dismiss { alert, reason } => {
                 self.store.dismiss(&actor, reason, alert)?;
                 let _gone = listener.send(Tell::Done { text: "dismissed".to_owned() });

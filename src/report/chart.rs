@@ -109,7 +109,9 @@ fn ordered<'a>(graph: &'a Graph, way: &[Hop]) -> Vec<&'a str> {
     for (from, _, to) in &graph.edges {
         after.entry(from).or_default().push(to);
     }
-    let rank = |state: &str| way.iter().position(|hop| hop.state == state).map_or((1, 0), |at| (0, usize::MAX - at));
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    way.iter().enumerate().for_each(|(at, hop)| _ = first.entry(&hop.state).or_insert(at));
+    let rank = |state: &str| first.get(state).map_or((1, 0), |at| (0, usize::MAX - at));
     for next in after.values_mut() {
         // What is left last stands first: so the way that was taken, and of it what came early.
         next.sort_by_key(|state| std::cmp::Reverse(rank(state)));

@@ -145,10 +145,13 @@ fn colour_and_words_are_as_they_are_wanted() {
         sandbox.config().display()
     ));
     terminal.until("the end", |shown| shown.contains("ended-64"));
+    let asked = std::cell::Cell::new(0);
     let plain = |words: &str| {
-        terminal.tmux(&["clear-history"]);
-        terminal.kind(&format!("clear; {words}; echo ended-$?"));
-        terminal.until("the end", |shown| shown.lines().any(|line| line.starts_with("ended-")));
+        // Each has an end of its own, so that what is left of the one before is not taken for it.
+        asked.set(asked.get() + 1);
+        let end = format!("end-of-{}-", asked.get());
+        terminal.kind(&format!("clear; {words}; echo end-of-{}-$?", asked.get()));
+        terminal.until("the end", |shown| shown.lines().any(|line| line.starts_with(&end)));
         terminal.coloured()
     };
     // Nothing is coloured where nobody wants it.

@@ -254,3 +254,16 @@ fn a_run_that_nothing_comes_of_is_told_as_stuck_once() {
     assert_eq!(heard.len(), 1, "once, though it is looked at again: {heard:?}");
     assert!(heard[0].to_string().contains(&run) && heard[0].to_string().contains("stuck"), "{heard:?}");
 }
+
+#[test]
+fn a_baseline_is_recorded_beside_an_owner_that_serves() {
+    let sandbox = Sandbox::up();
+    let served = Served::start(&sandbox);
+    let recorded = sandbox.recover(&["baseline", "record", "--target", "edge-1", "--yes", "--reason", "as installed"]);
+    assert_eq!(code(&recorded), 0, "{}", stderr(&recorded));
+    assert!(String::from_utf8_lossy(&recorded.stdout).contains("recorded: "), "{recorded:?}");
+    let shown = sandbox.recover(&["baseline", "show", "--target", "edge-1", "--output", "json"]);
+    let line: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(line["reason"], "as installed");
+    assert!(served.get("/readyz").status == 200 && line["actor"]["uid"].is_number(), "{line}");
+}

@@ -148,7 +148,7 @@ fn what_is_found_done_is_adopted_with_who_resumed() {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
     // The connector pairs, and whoever waited to see it is gone by then.
-    sandbox.command(&["fault", "delay=2000", "--on", "pair"]);
+    sandbox.command(&["fault", "delay=6000", "--on", "pair"]);
     let mut child = sandbox.recovering(&["--scenario", "identity-loss", "--target", "edge-1"]).spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
     let soon = |what: &str, is: &dyn Fn() -> bool| {

@@ -18,6 +18,9 @@ pub(crate) struct Actor {
     /// By what means the person was heard, where that was not a command of that user's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) via: Option<String>,
+    /// The name in the certificate by which the person was known, where that was so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<String>,
 }
 
 fn first_line(path: &str) -> Option<String> {
@@ -36,6 +39,7 @@ impl Actor {
             boot: first_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             via: None,
+            certificate: None,
         }
     }
 
@@ -54,8 +58,13 @@ pub(crate) fn login_uid_of(pid: i32) -> Option<u32> {
 pub(crate) fn are_two(one: &Actor, other: &Actor) -> bool {
     let role = |via: &str| via.split(" from ").next().unwrap_or_default().to_owned();
     match (&one.via, &other.via) {
-        // Two roles are two tokens.
-        (Some(one), Some(other)) => role(one) != role(other),
+        (Some(via), Some(other_via)) => match (&one.certificate, &other.certificate) {
+            (Some(one), Some(other)) => one != other,
+            // Two roles are two tokens.
+            (None, None) => role(via) != role(other_via),
+            // Whoever has a certificate may have a token too.
+            (Some(_), None) | (None, Some(_)) => false,
+        },
         (None, None) => match (one.login_uid, other.login_uid) {
             (Some(one), Some(other)) => one != other,
             // Whoever did not log in is told by the user alone, which sudo changes; root is everybody.
@@ -86,6 +95,7 @@ mod tests {
             boot: word(),
             version: word(),
             via: via.map(str::to_owned),
+            certificate: None,
         }
     }
 
@@ -93,6 +103,7 @@ mod tests {
     fn what_cannot_be_told_apart_is_one_person() {
         let local = |uid, login| actor(uid, login, None);
         let web = |via| actor(990, None, Some(via));
+        let shown = |name: &str| Actor { certificate: Some(name.to_owned()), ..web("http, approve from 10.0.0.1") };
         for (one, other, two) in [
             (local(1000, Some(1000)), local(1001, Some(1001)), true),
             (local(0, Some(1000)), local(0, Some(1001)), true),
@@ -102,6 +113,9 @@ mod tests {
             (local(1000, Some(1000)), local(0, None), false),
             (web("http, operate from 10.0.0.1"), web("http, approve from 10.0.0.1"), true),
             (web("http, approve from 10.0.0.1"), web("http, approve from 10.0.0.2"), false),
+            (shown("alice"), shown("bob"), true),
+            (shown("alice"), shown("alice"), false),
+            (shown("alice"), web("http, operate from 10.0.0.1"), false),
             (web("http, approve from 10.0.0.1"), local(1000, Some(1000)), false),
         ] {
             assert_eq!((are_two(&one, &other), are_two(&other, &one)), (two, two), "{one:?} {other:?}");

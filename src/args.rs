@@ -1,5 +1,6 @@
 //! The words of the command line.
 
+mod against;
 mod checks;
 mod handoff;
 mod init;
@@ -9,6 +10,7 @@ mod support;
 
 use std::path::PathBuf;
 
+pub(crate) use against::AgainstArgs;
 pub(crate) use checks::{DoctorArgs, RehearseArgs};
 pub(crate) use handoff::HandoffArgs;
 pub(crate) use init::{InitArgs, WorkloadKind};
@@ -322,9 +324,8 @@ SIGTERM stops each run at its next boundary; the next start resumes them.")]
         /// The public key that must have signed the bundle, in PEM
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
-        /// Compare with what the other side wrote down: a sandbox's ledger, or its audit events as JSON
-        #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["all", "expect", "key"])]
-        against: Vec<PathBuf>,
+        #[command(flatten)]
+        beside: AgainstArgs,
     },
     /// Write a run into one signed file that can be verified without this state directory
     Export(ExportArgs),
@@ -427,7 +428,7 @@ pub(crate) enum BaselineCommand {
     },
     /// Show what was recorded, by whom and when
     Show(TargetArg),
-    /// Compare the target with what was recorded; exit 1 if something differs
+    /// Compare the target with what was recorded; exit 4 if something differs
     Diff(TargetArg),
 }
 
@@ -465,6 +466,8 @@ pub(crate) enum JournalCommand {
         #[arg(long, value_name = "R")]
         reason: String,
     },
+    /// What is journaled of no run: baselines, dismissed alerts, adoptions, salvages, and who answered for what they blocked
+    Notes,
     /// Sizes and counts
     Stats,
 }

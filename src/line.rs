@@ -28,6 +28,7 @@ pub(crate) fn event(entry: &Entry) -> Value {
         ("label", "label"),
         ("event", "event"),
         ("refused", "refused"),
+        ("probed", "probed"),
         ("why", "why"),
         ("how", "how"),
         ("until", "until"),
@@ -79,12 +80,13 @@ fn said(record: &Record) -> String {
         Record::Salvaged(n) => format!("salvaged: {}", n.reason),
         Record::Cleared(n) => format!("cleared: {}", n.reason),
         Record::Baselined(b) => format!("baseline of {} ({}): {}", b.target, b.subject, b.reason),
+        Record::Dismissed(n) => format!("alert dismissed: {}", n.reason),
         Record::Closed(e) => format!("closed: {}: {}", e.verdict.as_str(), e.reason),
     }
 }
 
 fn outcome_said(outcome: &Resulted) -> String {
-    let probed = if outcome.probed { " (found by probing)" } else { "" };
+    let probed = if outcome.probed { " (adopted: a probe found it done)" } else { "" };
     match &outcome.refused {
         Some(reason) => format!("{}: {}{probed}", outcome.label, reason.text),
         None => format!("{}{probed}", outcome.label),

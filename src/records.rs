@@ -154,6 +154,22 @@ impl Records {
         Ok(None)
     }
 
+    /// The journal's own records, which are about no run.
+    pub(crate) fn own(&self) -> Result<Vec<Entry>, Fault> {
+        let stored = self.reader.run(RunId::JOURNAL).map_err(|e| read_fault(&e))?;
+        Ok(stored.into_iter().map(|stored| stored.entry).collect())
+    }
+
+    /// The requests of alerts that a person dismissed.
+    pub(crate) fn dismissed(&self) -> Result<Vec<String>, Fault> {
+        let own = self.own()?;
+        let request = |entry: &Entry| {
+            let payload: Value = serde_json::from_str(entry.payload()).ok()?;
+            Some(payload["data"]["request_id"].as_str()?.to_owned())
+        };
+        Ok(own.iter().filter(|entry| entry.header().kind == Kind::Dismissed).filter_map(request).collect())
+    }
+
     pub(crate) fn begun(&self, id: RunId) -> Result<Begun, Fault> {
         begun_of(&self.entries(id)?)
     }

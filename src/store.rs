@@ -1,11 +1,12 @@
 //! The state directory: opened for writing by the owner, read by everybody else.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use recover_engine::{
-    Baseline, Begun, Charter, Earlier, Ending, Entry, Journal as _, JournalError, Kind, Latch, Millis, Phase, Position,
-    Record, Run, RunId, Spent, charter,
+    Baseline, Begun, Charter, Earlier, Ending, Entry, Journal as _, JournalError, Json, Kind, Latch, Millis, Noted,
+    Phase, Position, Record, Run, RunId, Spent, charter,
 };
 use recover_journal::{Author, FileJournal, Host, OpenError, Options, ReadError, Reader, StateDir};
 use serde_json::{Value, json};
@@ -221,6 +222,18 @@ impl Store {
         &self.journal
     }
 
+    /// Records how a target is when it is well.
+    pub(crate) fn baseline(&self, actor: &str, baseline: &Baseline, at: Millis) -> Result<(), Fault> {
+        self.journal.baseline(Author { actor, at }, baseline).map(drop).map_err(|e| journal_fault(&e))
+    }
+
+    /// Records that nothing is begun for an alert.
+    pub(crate) fn dismiss(&self, actor: &str, reason: String, alert: Json) -> Result<(), Fault> {
+        let author = Author { actor, at: crate::clock::now() };
+        let dismissed = Noted { reason, data: alert };
+        self.journal.dismiss(author, &dismissed).map(drop).map_err(|e| journal_fault(&e))
+    }
+
     /// The open runs, as the owner's protocol knows them.
     pub(crate) fn begun_runs(&self) -> Result<Vec<(RunId, Begun, bool)>, Fault> {
         let mut runs = Vec::new();
@@ -230,15 +243,19 @@ impl Store {
         Ok(runs)
     }
 
-    /// The closed run that was begun with this request id.
-    pub(crate) fn request(&self, request_id: &str) -> Result<Option<(RunId, Begun)>, Fault> {
-        for run in self.records.runs()?.iter().rev().filter(|run| !run.open) {
-            let begun = self.records.begun(run.id)?;
-            if begun.request_id.as_deref() == Some(request_id) {
-                return Ok(Some((run.id, begun)));
+    /// Closed runs by the request that began them.
+    pub(crate) fn requests(&self) -> Result<HashMap<String, RunId>, Fault> {
+        let mut requests = HashMap::new();
+        for run in self.records.runs()?.iter().filter(|run| !run.open) {
+            if let Some(request) = self.records.begun(run.id)?.request_id {
+                requests.insert(request, run.id);
             }
         }
-        Ok(None)
+        Ok(requests)
+    }
+
+    pub(crate) fn begun(&self, id: RunId) -> Result<Begun, Fault> {
+        self.records.begun(id)
     }
 
     pub(crate) fn exists(&self, id: RunId) -> Result<(), Fault> {
@@ -365,9 +382,7 @@ pub(crate) fn baseline(
     at: recover_engine::Millis,
 ) -> Result<(), Fault> {
     match Store::open(state)? {
-        Opened::Own(store) => {
-            store.journal.baseline(Author { actor, at }, baseline).map(drop).map_err(|e| journal_fault(&e))
-        }
+        Opened::Own(store) => store.baseline(actor, baseline, at),
         Opened::Held { holder } => {
             Err(Fault::new(Code::RunLive, format!("process {holder} executes runs of this state directory"))
                 .hint("record the baseline when it is done"))

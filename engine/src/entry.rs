@@ -69,6 +69,8 @@ numbered! {
         Cleared = 15 "cleared",
         /// A person recorded how a target is when it is well.
         Baselined = 16 "baselined",
+        /// A person dismissed an alert: nothing is begun for it.
+        Dismissed = 17 "dismissed",
     }
 }
 

@@ -3,7 +3,8 @@
 //! Called before every write and after every read. It works on the graph and the guards that the run itself carries, so
 //! that any build can check any history for ever; whether the *typed* machine agrees is checked besides, where its version is known.
 
-use std::borrow::Cow;
+mod label;
+
 use std::sync::Arc;
 
 use crate::charter::Charter;
@@ -14,6 +15,7 @@ use crate::guard::{Breach, Guard, Tally};
 use crate::id::{Digest, Key, Millis, RunId};
 use crate::record::{Asked, Intent, Record, Resulted};
 use crate::scenario::{Ending, Verdict};
+use label::{REFUSED, ending, is_label};
 
 /// An open intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,7 +214,8 @@ impl Position {
             | Record::Adopted(_)
             | Record::Salvaged(_)
             | Record::Cleared(_)
-            | Record::Baselined(_) => (Latch::None, Key::NONE),
+            | Record::Baselined(_)
+            | Record::Dismissed(_) => (Latch::None, Key::NONE),
         }
     }
 
@@ -465,8 +468,12 @@ impl Position {
             Record::Waiting(waiting) => self.phase = Phase::Waiting { until: waiting.until },
             Record::Asked(asked) => self.phase = Phase::Asked { seq: header.seq, asked: Box::new(asked) },
             Record::Closed(ending) => self.phase = Phase::Closed(Box::new(ending)),
-            Record::Begun(_) | Record::Adopted(_) | Record::Salvaged(_) | Record::Cleared(_) | Record::Baselined(_) => {
-            }
+            Record::Begun(_)
+            | Record::Adopted(_)
+            | Record::Salvaged(_)
+            | Record::Cleared(_)
+            | Record::Baselined(_)
+            | Record::Dismissed(_) => {}
         }
     }
 
@@ -478,22 +485,4 @@ impl Position {
         self.state = to;
         self.phase = Phase::Ready;
     }
-}
-
-/// The ending of whatever was surely not applied.
-const REFUSED: &str = "refused";
-
-fn is_label(label: &str, name: &str, ending: &str) -> bool {
-    label.split_once(':').is_some_and(|(n, e)| n == name && e == ending)
-}
-
-/// The ending that an event's JSON names.
-fn ending(event: &crate::json::Json) -> Result<Cow<'_, str>, IllegalRecord> {
-    #[derive(serde::Deserialize)]
-    struct Tagged<'a> {
-        #[serde(borrow)]
-        ending: Cow<'a, str>,
-    }
-    let tagged: Result<Tagged<'_>, _> = serde_json::from_str(event.as_str());
-    tagged.map(|t| t.ending).map_err(|_| contradiction("its event does not name its ending"))
 }

@@ -30,6 +30,7 @@ pub enum Record {
     Salvaged(Noted),
     Cleared(Noted),
     Baselined(Baseline),
+    Dismissed(Noted),
 }
 
 /// A run begins.
@@ -309,5 +310,6 @@ payloads!(
     Closed,
     Salvaged,
     Cleared,
-    Baselined
+    Baselined,
+    Dismissed
 );

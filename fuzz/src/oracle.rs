@@ -70,7 +70,8 @@ impl Oracle {
             | Record::Adopted(_)
             | Record::Salvaged(_)
             | Record::Cleared(_)
-            | Record::Baselined(_) => {}
+            | Record::Baselined(_)
+            | Record::Dismissed(_) => {}
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use recover_engine::{Baseline, Consumed, Entry, Journal, JournalError, Key, Kind, Latch, OpenRun, Receipt, RunId};
+use recover_engine::{
+    Baseline, Consumed, Entry, Journal, JournalError, Key, Kind, Latch, Noted, OpenRun, Receipt, RunId,
+};
 use serde_json::json;
 
 use crate::error::{OpenError, ReadError};
@@ -90,6 +92,15 @@ impl FileJournal {
     pub fn baseline(&self, author: Author<'_>, baseline: &Baseline) -> Result<Receipt, JournalError> {
         let payload = json!(baseline);
         write_own(&self.log, author, Kind::Baselined, Latch::None, Key::NONE, &payload)
+    }
+
+    /// Records that a person dismissed an alert, so that it leads to nothing however often it is sent.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn dismiss(&self, author: Author<'_>, dismissed: &Noted) -> Result<Receipt, JournalError> {
+        let payload = json!(dismissed);
+        write_own(&self.log, author, Kind::Dismissed, Latch::None, Key::NONE, &payload)
     }
 
     /// See [`StateDir::anchored`].

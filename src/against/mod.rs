@@ -1,5 +1,8 @@
 //! A run beside what the other side wrote down: effects that no record names, and records whose effect is not there.
 
+mod audited;
+mod kubernetes;
+mod openbao;
 mod ours;
 mod theirs;
 
@@ -10,8 +13,9 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::fault::Fault;
+pub(crate) use audited::Meant;
 use ours::{Attempt, Came, Ours};
-use theirs::{Deed, Effect};
+use theirs::{Deed, Effect, Theirs};
 
 /// Two clocks write the times, so a little before and after counts as at the same time. Milliseconds.
 const SLACK_MS: i64 = 5_000;
@@ -27,7 +31,7 @@ pub(crate) struct Compared {
     pub(crate) unsettled: Vec<String>,
     /// Effects of attempts that the run journals as refused after it made sure that nothing of them is left.
     pub(crate) explained: Vec<String>,
-    /// Effects before or after the run, or of another agent.
+    /// Effects before or after the run, of another agent or of somebody who is not meant, and changes that were refused.
     pub(crate) beside: usize,
 }
 
@@ -38,13 +42,23 @@ impl Compared {
 }
 
 /// Compares a run with the files of the other side.
-pub(crate) fn against(begun: &Begun, entries: &[Entry], files: &[PathBuf]) -> Result<Compared, Fault> {
-    let mut effects = Vec::new();
+pub(crate) fn against(begun: &Begun, entries: &[Entry], files: &[PathBuf], meant: &Meant) -> Result<Compared, Fault> {
+    let (mut effects, mut changes, mut of_authority) = (Vec::new(), Vec::new(), files.is_empty());
     for file in files {
-        effects.extend(theirs::read(file)?);
+        match theirs::read(file)? {
+            Theirs::Effects(more) => {
+                effects.extend(more);
+                of_authority = true;
+            }
+            Theirs::Changes(more) => changes.extend(more),
+        }
     }
     let agent = begun.subject.rsplit('/').next().unwrap_or_default();
-    Ok(compared(&Ours::of(entries), agent, &effects))
+    let ours = Ours::of(entries);
+    // What an authority does not say in a file that nobody brought is not missing.
+    let mut out = if of_authority { compared(&ours, agent, &effects) } else { Compared::default() };
+    audited::compare(&mut out, &ours, &changes, meant);
+    Ok(out)
 }
 
 fn compared(ours: &Ours, agent: &str, effects: &[Effect]) -> Compared {
@@ -123,7 +137,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("audit.json");
         std::fs::write(&file, json!({ "events": theirs }).to_string()).unwrap();
-        against(&crate::store::begun_of(entries).unwrap(), entries, &[file]).unwrap()
+        against(&crate::store::begun_of(entries).unwrap(), entries, &[file], &Meant::default()).unwrap()
     }
 
     /// The number of the records up to the intent of a step.

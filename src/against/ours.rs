@@ -1,6 +1,6 @@
 //! What a run's records say was done to the enrolment: minted, paired, revoked; and what was attempted.
 
-use recover_engine::{Effect as _, Entry, Json, Kind, Millis, Record};
+use recover_engine::{Effect as _, Entry, Json, Kind, Millis, Record, Redo};
 use recover_steps::{Mint, Minted, Pair, Paired, RevokeOrphan, RevokeStale, Revoked};
 
 use super::theirs::{Deed, Effect};
@@ -18,11 +18,13 @@ pub(super) enum Came {
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
     pub(super) seq: u32,
-    step: String,
+    pub(super) step: String,
     body: Json,
-    from: Millis,
+    /// Whether it is there to change something.
+    changes: bool,
+    pub(super) from: Millis,
     /// When its outcome was journaled; where there is none, the end of what is known.
-    until: Millis,
+    pub(super) until: Millis,
     pub(super) came: Came,
     event: Option<Json>,
 }
@@ -37,6 +39,22 @@ pub(super) struct Ours {
 }
 
 impl Ours {
+    /// A run of one step that changes something.
+    #[cfg(test)]
+    pub(super) fn with(within: (i64, i64), step: &str, at: (i64, i64), came: Came) -> Self {
+        let attempt = Attempt {
+            seq: 2,
+            step: step.to_owned(),
+            body: Json::null(),
+            changes: true,
+            from: Millis(at.0),
+            until: Millis(at.1),
+            came,
+            event: None,
+        };
+        Self { from: Millis(within.0), until: Millis(within.1), run: String::new(), attempts: vec![attempt] }
+    }
+
     pub(super) fn of(entries: &[Entry]) -> Self {
         // Of a run that is open nobody knows when it will have ended.
         let closed = entries.last().filter(|last| last.header().kind == Kind::Closed);
@@ -54,6 +72,7 @@ impl Ours {
                     seq: header.seq,
                     step: intent.step,
                     body: intent.body,
+                    changes: intent.redo != Redo::Pure,
                     from: header.at,
                     until,
                     came: Came::Open,
@@ -77,6 +96,11 @@ impl Ours {
             last.came = if event.is_some() { Came::Happened } else { Came::Refused };
             last.event = event;
         }
+    }
+
+    /// The steps that are there to change something.
+    pub(super) fn changing(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().filter(|attempt| attempt.changes)
     }
 
     fn of_step<'a>(&'a self, step: &'a str) -> impl Iterator<Item = &'a Attempt> {

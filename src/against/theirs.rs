@@ -1,4 +1,5 @@
-//! What the other side wrote down, from a file of its own: a sandbox's ledger, or an export of the authority's audit.
+//! What the other side wrote down, from a file of its own: a sandbox's ledger, an export of the authority's audit, or the audit log of
+//! OpenBao or of a Kubernetes API server.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -7,6 +8,8 @@ use recover_engine::Millis;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::audited::Change;
+use super::{kubernetes, openbao};
 use crate::fault::{Code, Fault};
 
 /// No more of a file is read. Bytes.
@@ -77,8 +80,17 @@ struct Line {
     path: Option<String>,
 }
 
-/// The effects in a file, in its order.
-pub(super) fn read(path: &Path) -> Result<Vec<Effect>, Fault> {
+/// What a file has.
+#[derive(Debug)]
+pub(super) enum Theirs {
+    /// Of an enrolment authority.
+    Effects(Vec<Effect>),
+    /// Of an API server.
+    Changes(Vec<Change>),
+}
+
+/// What is in a file, in its order.
+pub(super) fn read(path: &Path) -> Result<Theirs, Fault> {
     let bad = |why: String| Fault::new(Code::Usage, format!("{}: {why}", path.display()));
     let failed = |e: std::io::Error| bad(format!("it cannot be read: {e}"));
     // A FIFO would wait for ever.
@@ -93,8 +105,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Effect>, Fault> {
     understood(&text).map_err(|why| bad(why).hint("docs/verify-against.md says what is understood"))
 }
 
-fn understood(text: &str) -> Result<Vec<Effect>, String> {
+fn understood(text: &str) -> Result<Theirs, String> {
     let whole: Option<Value> = serde_json::from_str(text).ok();
+    if let Some(events) = whole.as_ref().and_then(kubernetes::listed) {
+        return kubernetes::read(events).map(Theirs::Changes);
+    }
     let listed = whole.as_ref().and_then(|whole| whole.get("calls").or_else(|| whole.get("events")));
     let lines: Vec<Value> = match (listed, &whole) {
         (Some(Value::Array(lines)), _) => lines.clone(),
@@ -107,6 +122,13 @@ fn understood(text: &str) -> Result<Vec<Effect>, String> {
             text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(line).collect::<Result<_, _>>()?
         }
     };
+    // Lines of two kinds in one file are two files.
+    if lines.first().is_some_and(kubernetes::is_event) {
+        return kubernetes::read(lines).map(Theirs::Changes);
+    }
+    if lines.first().is_some_and(openbao::is_line) {
+        return openbao::read(lines).map(Theirs::Changes);
+    }
     let mut effects = Vec::new();
     for (at, line) in lines.into_iter().enumerate() {
         let number = at + 1;
@@ -119,12 +141,19 @@ fn understood(text: &str) -> Result<Vec<Effect>, String> {
         let Line { accessor, label, serial, path, .. } = line;
         effects.push(Effect { deed, at, accessor, label, serial, path });
     }
-    Ok(effects)
+    Ok(Theirs::Effects(effects))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn effects(text: &str) -> Vec<Effect> {
+        match understood(text).unwrap() {
+            Theirs::Effects(effects) => effects,
+            Theirs::Changes(changes) => panic!("{changes:?}"),
+        }
+    }
 
     #[test]
     fn a_ledger_an_audit_and_lines_of_either_are_understood() {
@@ -138,12 +167,12 @@ mod tests {
             format!("{event}\n\n"),
             format!("{look}\n{call}\n"),
         ] {
-            let effects = understood(&text).unwrap();
+            let effects = effects(&text);
             assert_eq!(effects.len(), 1, "{text}");
             assert_eq!((effects[0].deed, effects[0].accessor.as_deref()), (Deed::Minted, Some("a1")));
             assert!(effects[0].may_be_of("e"));
         }
-        assert!(!understood(call).unwrap()[0].may_be_of("other"));
+        assert!(!effects(call)[0].may_be_of("other"));
     }
 
     #[test]

@@ -150,7 +150,7 @@ fn on(entry: &Entry) -> Option<On> {
         Kind::Asked => Some(On::Asked),
         Kind::Answered | Kind::Denied | Kind::Resolved | Kind::CancelRequested => Some(On::Answered),
         Kind::Closed => Some(On::Closed),
-        Kind::Adopted | Kind::Salvaged | Kind::Cleared | Kind::Baselined => None,
+        Kind::Adopted | Kind::Salvaged | Kind::Cleared | Kind::Baselined | Kind::Dismissed => None,
     }
 }
 

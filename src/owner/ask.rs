@@ -1,6 +1,6 @@
 //! What a client asks of the owner, and what it hears back: one JSON object per line on `control.sock`.
 
-use recover_engine::Json;
+use recover_engine::{Baseline, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,11 +30,37 @@ pub(crate) struct Envelope {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Ask {
     Start(Box<StartAsk>),
-    Resume { run: String },
-    Answer { run: String, question: Option<u32>, choice: Option<String>, deny: bool, reason: String },
-    Cancel { run: String, reason: String },
-    Resolve { run: String, step: String, happened: Option<Json>, reason: String },
-    Abandon { run: String, reason: String },
+    Resume {
+        run: String,
+    },
+    Answer {
+        run: String,
+        question: Option<u32>,
+        choice: Option<String>,
+        deny: bool,
+        reason: String,
+    },
+    Cancel {
+        run: String,
+        reason: String,
+    },
+    Resolve {
+        run: String,
+        step: String,
+        happened: Option<Json>,
+        reason: String,
+    },
+    Abandon {
+        run: String,
+        reason: String,
+    },
+    /// Nothing is begun for this alert. It is about no run.
+    Dismiss {
+        alert: Json,
+        reason: String,
+    },
+    /// This is how a target is when it is well. It is about no run either.
+    Baseline(Box<Baseline>),
 }
 
 /// A request to start.

@@ -31,6 +31,8 @@ pub(super) fn without_secrets(envelope: &Envelope) -> Ask {
         | Ask::Cancel { run, reason }
         | Ask::Resolve { run, reason, .. }
         | Ask::Abandon { run, reason } => clean(Some(run), reason),
+        Ask::Dismiss { reason, .. } => clean(None, reason),
+        Ask::Baseline(baseline) => clean(None, &mut baseline.reason),
     }
     ask
 }

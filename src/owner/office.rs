@@ -34,6 +34,8 @@ pub(crate) struct Office {
     holder: Holder,
     owner: RefCell<Owner>,
     live: RefCell<HashMap<RunId, Rc<RunHost>>>,
+    /// Closed runs by the request that began them; nothing before it was asked for.
+    requests: RefCell<Option<HashMap<String, RunId>>>,
     stopping: Cell<bool>,
     /// Set when the journal took no more: the process must end.
     pub(crate) dead: Cell<Option<&'static str>>,
@@ -63,6 +65,7 @@ impl Office {
             holder,
             owner: RefCell::new(owner),
             live: RefCell::new(HashMap::new()),
+            requests: RefCell::default(),
             stopping: Cell::new(false),
             dead: Cell::new(None),
             idle: tokio::sync::Notify::new(),
@@ -166,6 +169,16 @@ impl Office {
                 }
                 self.wish(&run, &envelope, listener, actor, Wish::Abandon { reason }).await
             }
+            Ask::Baseline(baseline) => {
+                self.store.baseline(&actor, &baseline, clock::now())?;
+                let _gone = listener.send(Tell::Done { text: "recorded".to_owned() });
+                Ok(())
+            }
+            Ask::Dismiss { alert, reason } => {
+                self.store.dismiss(&actor, reason, alert)?;
+                let _gone = listener.send(Tell::Done { text: "dismissed".to_owned() });
+                Ok(())
+            }
         }
     }
 
@@ -201,12 +214,19 @@ impl Office {
         wish: Wish,
     ) -> Result<(), Fault> {
         let id = self.find(run)?;
+        let cancels = matches!(wish, Wish::Cancel { .. });
         if let Some(host) = self.host(id) {
+            if cancels {
+                // Whoever cancels wants to know what came of it, and that is known at the end: heard from before, lest it be missed.
+                host.listen(listener.clone());
+            }
             let reply = host.wish(actor, wish).await;
             let () = reply
                 .map_err(|_| Fault::new(Code::OwnerGone, "the run stopped before it heard this"))?
                 .map_err(unwilling)?;
-            let _gone = listener.send(Tell::Done { text: format!("done; {id} is executed by its owner") });
+            if !cancels {
+                let _gone = listener.send(Tell::Done { text: format!("done; {id} is executed by its owner") });
+            }
             return Ok(());
         }
         let ready = self.take_up(id, envelope)?;
@@ -246,7 +266,7 @@ impl Office {
         let scenario = recover_scenarios::find(&ask.scenario)
             .ok_or_else(|| Fault::new(Code::UnknownScenario, format!("no scenario is called {}", ask.scenario)))?;
         if let Some(request_id) = &ask.request_id
-            && let Some((id, begun)) = self.store.request(request_id)?
+            && let Some((id, begun)) = self.request(request_id)?
         {
             self.owner.borrow_mut().note(id, &begun, false, false);
         }
@@ -285,6 +305,17 @@ impl Office {
             }
         }
         Ok(())
+    }
+
+    /// The run that was begun with this request id. The log is read for it once: a thousand alerts may come at once.
+    fn request(&self, request_id: &str) -> Result<Option<(RunId, recover_engine::Begun)>, Fault> {
+        let mut requests = self.requests.borrow_mut();
+        let known = match requests.as_mut() {
+            Some(known) => known,
+            None => requests.insert(self.store.requests()?),
+        };
+        let found = known.get(request_id).copied();
+        found.map(|id| self.store.begun(id).map(|begun| (id, begun))).transpose()
     }
 
     /// Whether what was begun or recovered shortly before keeps this run from being begun.
@@ -395,6 +426,11 @@ impl Office {
             }
             let closed = matches!(run.position().phase, recover_engine::Phase::Closed(_));
             if closed {
+                if let (Some(known), Some(request)) =
+                    (office.requests.borrow_mut().as_mut(), &run.position().charter.begun.request_id)
+                {
+                    known.insert(request.clone(), id);
+                }
                 office.owner.borrow_mut().closed(id);
             } else {
                 office.owner.borrow_mut().live(id, false);

@@ -88,8 +88,14 @@ pub(crate) fn result(
     (line, exit)
 }
 
-/// Adds the stable code of what a run gave up over, where it has one of its own.
+/// Adds whether a cancel is confirmed (it ended so, and everything is as it was found), and the stable code of what a run gave up over,
+/// where it has one of its own.
 pub(crate) fn explain(line: &mut Value, entries: &[Entry]) {
+    if entries.iter().any(|entry| entry.header().kind == Kind::CancelRequested) {
+        let residue = line["residue"].as_array().is_some_and(|residue| !residue.is_empty());
+        let confirmed = line["verdict"] == Verdict::Cancelled.as_str() && !residue;
+        line["cancel"] = json!(if confirmed { "confirmed" } else { "unconfirmed" });
+    }
     if !matches!(line["verdict"].as_str(), Some("given-up" | "cancelled")) {
         return;
     }
@@ -111,6 +117,11 @@ pub(crate) fn text(line: &Value) -> String {
     let mut out = format!("{}: {}", get("verdict"), get("reason"));
     for residue in line["residue"].as_array().into_iter().flatten() {
         out.push_str(&format!("\n  left behind: {}", residue.as_str().unwrap_or_default()));
+    }
+    match line["cancel"].as_str() {
+        Some("confirmed") => out.push_str("\n  cancel confirmed: the run has ended, and everything is as it was found"),
+        Some(_) => out.push_str("\n  cancel unconfirmed: the run has not ended, or not everything is as it was found"),
+        None => {}
     }
     if let Some(workload) = line.get("workload") {
         let word = |key: &str| workload[key].as_str().unwrap_or_default();

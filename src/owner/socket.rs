@@ -114,7 +114,7 @@ async fn approver(office: &Rc<Office>, stream: UnixStream) -> std::io::Result<()
     let envelope = match serde_json::from_slice::<Envelope>(&line) {
         Ok(Envelope { v: VERSION, actor, ask: ask @ Ask::Answer { .. }, .. }) => {
             let login_uid = credentials.pid().and_then(login_uid_of);
-            let actor = Actor { uid: credentials.uid(), login_uid, via: None, ..actor };
+            let actor = Actor { uid: credentials.uid(), login_uid, via: None, certificate: None, ..actor };
             Ok(Envelope { v: VERSION, actor, yes: false, wait_ms: None, target: None, ask })
         }
         Ok(_) => Err(Fault::new(Code::Usage, "questions are answered here, and nothing else is done")),

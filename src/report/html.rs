@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Block, Hop, Report};
+use super::{Block, Chart, Hop, Report};
 use crate::line;
 
 const STYLE: &str = "\
@@ -19,8 +19,13 @@ pre{background:var(--soft);border:1px solid var(--line);padding:.7rem;overflow-x
 svg{display:block;width:100%;max-width:34rem;height:auto}svg text{fill:currentColor;font:14px system-ui,sans-serif}\
 svg .by{fill:var(--faint);font-size:12px}svg rect{fill:var(--soft);stroke:var(--line)}svg .far{stroke:var(--mark);stroke-width:2}\
 svg path{stroke:var(--faint);fill:none}\
+svg.chart{max-width:none;min-width:36rem}svg.chart text{font-size:12px}svg.chart path{stroke:var(--line);stroke-width:1}\
+svg.chart .on{stroke:var(--mark);stroke-width:2.5}svg.chart .off text{fill:var(--faint)}svg.chart .here{stroke:var(--ink);stroke-width:2.5}\
+svg.chart .is{font-weight:600}svg.chart .tip{fill:var(--line);stroke:none}svg.chart .tip.on{fill:var(--mark)}\
 @media(max-width:40rem){dl{grid-template-columns:1fr}dt{margin-top:.5rem}}\
-@media print{body{font-size:11pt}main{max-width:none;padding:0}pre,figure,tr{break-inside:avoid}.wide{overflow:visible}}";
+@media print{:root{color-scheme:light;--ink:#000;--paper:#fff;--faint:#444;--line:#aaa;--soft:#fff;--mark:#7a3b00}\
+body{font-size:10pt}main{max-width:none;padding:0}figure,tr,dl,li{break-inside:avoid}h2{break-after:avoid}thead{display:table-header-group}\
+.wide{overflow:visible}table{min-width:0;font-size:8.5pt}td,th{overflow-wrap:anywhere}svg{max-width:100%;max-height:24cm;width:auto;break-inside:avoid}svg.chart{min-width:0}}";
 
 /// The report, as one HTML page.
 pub(crate) fn html(report: &Report) -> String {
@@ -67,7 +72,53 @@ fn write(out: &mut String, block: &Block) {
             _ = writeln!(out, "<figure><figcaption>{}</figcaption><pre>{captured}</pre></figure>", text(caption));
         }
         Block::Path(hops) => draw(out, hops),
+        Block::Chart(chart) => chart_of(out, chart),
     }
+}
+
+/// Every state a row, every transition a line beside them; what was taken is thick, and its states are set in bold.
+fn chart_of(out: &mut String, chart: &Chart) {
+    const ROW: usize = 24;
+    const BOX: usize = 330;
+    const LANE: usize = 7;
+    let middle = |row: usize| row * ROW + ROW / 2;
+    let (width, height) = (BOX + 24 + chart.lanes() * LANE, chart.rows.len() * ROW);
+    out.push_str("<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"graph\">\n");
+    _ = writeln!(
+        out,
+        "<svg class=\"chart\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">",
+        text(&chart.words())
+    );
+    // What was taken lies above the rest.
+    for arc in chart.arcs.iter().rev() {
+        let class = if arc.taken { " class=\"on\"" } else { "" };
+        let (leaves, comes, lane) = (middle(arc.from) + 4, middle(arc.to) - 4, BOX + 14 + arc.lane * LANE);
+        _ = writeln!(out, "<path{class} d=\"M{BOX} {leaves}H{lane}V{comes}H{BOX}\"/>");
+        let tip = if arc.taken { "tip on" } else { "tip" };
+        _ = writeln!(out, "<path class=\"{tip}\" d=\"M{BOX} {comes}l7-3v6z\"/>");
+    }
+    for (at, row) in chart.rows.iter().enumerate() {
+        let group = if row.taken { "" } else { " class=\"off\"" };
+        let class = match (row.here, row.committed) {
+            (true, _) => " class=\"here\"",
+            (false, true) => " class=\"far\"",
+            (false, false) => "",
+        };
+        let name = if row.taken { " class=\"is\"" } else { "" };
+        let asks = if row.asks.is_empty() { String::new() } else { format!(" / {}", row.asks) };
+        let here = if row.here { " ●" } else { "" };
+        _ = writeln!(
+            out,
+            "<g{group}><rect{class} x=\"1\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"3\"/><text x=\"9\" y=\"{}\"><tspan{name}>{}{here}</tspan>{}</text></g>",
+            at * ROW + 2,
+            BOX - 2,
+            ROW - 4,
+            middle(at) + 4,
+            text(&row.state),
+            text(&asks)
+        );
+    }
+    out.push_str("</svg></div>\n");
 }
 
 /// The states one below the other, with what led to each; those past the point of no return are marked, and said to be.

@@ -39,6 +39,11 @@ fn write(out: &mut String, block: &Block) {
         Block::Path(hops) => {
             hops.iter().enumerate().for_each(|(at, hop)| _ = writeln!(out, "{}. {}", at + 1, passed(hop)))
         }
+        // A drawing is for a page; in words, what was not gone through is what is left to say.
+        Block::Chart(chart) => {
+            let rest: Vec<String> = chart.rows.iter().filter(|row| !row.taken).map(|row| inline(&row.state)).collect();
+            _ = writeln!(out, "States of the procedure that were not passed through: {}", rest.join(", "));
+        }
     }
 }
 

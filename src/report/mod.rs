@@ -1,6 +1,7 @@
 //! The report of a run: what was wrong, what was done, by whom, how long it took, what a person answered, what is left, and what
 //! proves it. A document of a few kinds of block, made from the records alone; `markdown` and `html` write it down.
 
+mod chart;
 mod handoff;
 mod html;
 mod markdown;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use crate::clock;
 use crate::store::Folded;
 
+pub(crate) use chart::Chart;
 pub(crate) use handoff::handoff;
 pub(crate) use html::html;
 pub(crate) use markdown::markdown;
@@ -34,6 +36,8 @@ enum Block {
     Captured(String, String),
     /// The states that were passed through.
     Path(Vec<Hop>),
+    /// The whole graph with them in it.
+    Chart(Chart),
 }
 
 /// A state that was passed through, and the input that led to it.
@@ -85,7 +89,9 @@ impl Report {
             "What a person answered",
             some(Block::Table("answers", told::ANSWERS, told::answers(material.entries))),
         );
-        section("The way through the procedure", vec![Block::Path(way(material.entries, &position.charter.graph))]);
+        let hops = way(material.entries, &position.charter.graph);
+        let chart = Chart::of(&position.charter.graph, &hops);
+        section("The way through the procedure", vec![Block::Path(hops), Block::Chart(chart)]);
         section("Rules that held", some(Block::List(position.charter.guards.iter().map(told::guard).collect())));
         section("Evidence", captured(material));
         section("Every record", some(Block::Table("records", told::RECORDS, told::records(material.entries))));
@@ -98,7 +104,12 @@ fn some(block: Block) -> Vec<Block> {
     let empty = match &block {
         Block::Table(_, _, rows) => rows.is_empty(),
         Block::List(lines) => lines.is_empty(),
-        Block::Heading(_) | Block::Text(_) | Block::Facts(_) | Block::Captured(..) | Block::Path(_) => false,
+        Block::Heading(_)
+        | Block::Text(_)
+        | Block::Facts(_)
+        | Block::Captured(..)
+        | Block::Path(_)
+        | Block::Chart(_) => false,
     };
     if empty { Vec::new() } else { vec![block] }
 }
@@ -186,10 +197,14 @@ fn captured(material: &Material<'_>) -> Vec<Block> {
     blocks
 }
 
-/// Who made a record, in short.
+/// Who made a record, in short. Who was heard by a page or an alert is told by that: the user is the owner's.
 fn actor(entry: &Entry) -> String {
     let actor: Value = serde_json::from_str(entry.actor()).unwrap_or_default();
     let host = actor["host"].as_str().unwrap_or("?");
+    if let Some(via) = actor["via"].as_str() {
+        let name = actor["certificate"].as_str().map(|name| format!("{name}: ")).unwrap_or_default();
+        return format!("{name}{via}, at {host}");
+    }
     match (actor["uid"].as_u64(), actor["login_uid"].as_u64()) {
         (Some(uid), Some(login)) if uid != login => format!("uid {uid} (logged in as {login}) at {host}"),
         (Some(uid), _) => format!("uid {uid} at {host}"),

@@ -13,8 +13,27 @@ fn of(text: &str) -> Report {
         Block::List(vec![text.into()]),
         Block::Captured(text.into(), text.into()),
         Block::Path(vec![Hop { by: text.into(), state: text.into(), committed: true }; 2]),
+        Block::Chart(chart(text)),
     ];
     Report { title: text.into(), blocks }
+}
+
+/// A graph of two states of that name, more or less.
+fn chart(text: &str) -> Chart {
+    let hop = |state: String| Hop { by: text.into(), state, committed: true };
+    let node = |state: &str| recover_engine::Node {
+        state: state.into(),
+        asks: recover_engine::Asks::Do(text.into()),
+        committed: true,
+    };
+    let (one, other) = (format!("{text}1"), format!("{text}2"));
+    let mut graph = Graph {
+        initial: one.clone(),
+        nodes: vec![node(&one), node(&other)],
+        edges: vec![(one.clone(), text.into(), other.clone())],
+    };
+    graph.normalise();
+    Chart::of(&graph, &[hop(one), hop(other)])
 }
 
 /// The names of the tags in a page.

@@ -48,7 +48,7 @@ pub(super) fn steps(entries: &[Entry]) -> Vec<Vec<String>> {
                 }
             }
             Ok(Record::Outcome(outcome)) => {
-                let probed = if outcome.probed { ", found by a probe" } else { "" };
+                let probed = if outcome.probed { ", adopted: a probe found it done" } else { "" };
                 let came = match outcome.refused {
                     Some(reason) => format!("not done: {}{probed}", reason.text),
                     None => format!("{}{probed}", ending_of(&outcome.label)),

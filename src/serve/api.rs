@@ -13,29 +13,26 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use recover_engine::{Json as Data, Phase};
+use recover_engine::{Entry, Json as Data, Phase};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::auth::{COOKIE, Denied, Role, Who};
+use super::auth::{COOKIE, Denied, Peer, Role, Who};
 use super::counter::Counter;
-use super::{live, metrics, page, webhook};
+use super::{live, metrics, page, waiting, webhook};
 use crate::args::StartArgs;
 use crate::fault::{Code, Exit, Fault};
+use crate::keeping::named;
 use crate::line;
 use crate::owner::ask::Ask;
-use crate::report::{Material, Report, html, way};
+use crate::report::{Chart, Material, Report, html, way};
 use crate::store::{fold, parse_run};
 use crate::verbs::status_line;
-
-/// Who is at the other end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
 
 /// A request longer than this is refused. A thousand alerts fit.
 const BODY_MOST: usize = 4 << 20;
 /// A reason longer than this is a document.
-const REASON_MOST: usize = 2_000;
+pub(super) const REASON_MOST: usize = 2_000;
 const RUNS_MOST: usize = 200;
 
 /// Nothing is loaded from anywhere but here, nothing is framed, and no script is part of a page.
@@ -57,8 +54,8 @@ pub(super) fn router(counter: Arc<Counter>) -> Router {
         .route("/runs/{run}/report", get(report))
         .route("/runs/{run}/{action}", post(act))
         .route("/events", get(live::all))
-        .route("/alerts", get(held))
-        .route("/alerts/{id}/{action}", post(on_alert));
+        .route("/alerts", get(waiting::held))
+        .route("/alerts/{id}/{action}", post(waiting::on_alert));
     Router::new()
         .route("/", get(page::index))
         .route("/app.js", get(page::script))
@@ -77,10 +74,19 @@ pub(super) fn router(counter: Arc<Counter>) -> Router {
 
 /// Before everything: whether it is for us. After everything: what a browser may do with it.
 async fn guarded(State(counter): State<Arc<Counter>>, request: Request, next: Next) -> Response {
+    let peer = peer_of(request.extensions(), &counter);
     let admitted = counter.auth.admits(request.method(), request.headers());
-    let mut response = match admitted {
-        Ok(()) => next.run(request).await,
-        Err(denied) => Problem::from(denied).into_response(),
+    let mut response = match (admitted, counter.auth.pace.request(peer.address.ip())) {
+        (Err(denied), _) => Problem::from(denied).into_response(),
+        (Ok(()), Ok(())) => next.run(request).await,
+        (Ok(()), Err(wait)) => {
+            // Alertmanager sends again what is answered with 5xx, and gives up on anything else.
+            let webhook = request.uri().path() == "/alerts";
+            let status = if webhook { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::TOO_MANY_REQUESTS };
+            let mut response = Problem::new(status, "too many requests from this address").into_response();
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+            response
+        }
     };
     let headers = response.headers_mut();
     for (name, value) in [
@@ -169,9 +175,14 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Who is at the other end of the connection.
+fn peer_of(extensions: &axum::http::Extensions, counter: &Counter) -> Peer {
+    extensions.get::<Peer>().cloned().unwrap_or(Peer { address: counter.config.listen, client: None })
+}
+
 fn who(parts: &Parts, counter: &Counter, needed: Role) -> Result<Who, Problem> {
-    let peer = parts.extensions.get::<Peer>().map_or(counter.config.listen, |peer| peer.0);
-    let who = counter.auth.who(&parts.method, &parts.headers, peer)?;
+    let peer = peer_of(&parts.extensions, counter);
+    let who = counter.auth.who(&parts.method, &parts.headers, &peer)?;
     if who.role < needed {
         let message = format!("this needs the role {}, and the token has {}", needed.as_str(), who.role.as_str());
         return Err(Problem::new(StatusCode::FORBIDDEN, &message));
@@ -194,7 +205,7 @@ macro_rules! roles {
 roles!(Viewer = View, Operator = Operate);
 
 /// A body of JSON; what is wrong with it is told as every error is.
-struct Body<T>(T);
+pub(super) struct Body<T>(pub(super) T);
 
 impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Counter>> for Body<T> {
     type Rejection = Problem;
@@ -234,8 +245,22 @@ struct SignIn {
     token: String,
 }
 
-async fn sign_in(State(counter): State<Arc<Counter>>, Body(words): Body<SignIn>) -> Result<Response, Problem> {
-    let role = counter.auth.role_of(&words.token)?;
+/// Where a request comes from.
+struct Sender(SocketAddr);
+
+impl FromRequestParts<Arc<Counter>> for Sender {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, counter: &Arc<Counter>) -> Result<Self, Self::Rejection> {
+        Ok(Self(peer_of(&parts.extensions, counter).address))
+    }
+}
+
+async fn sign_in(
+    State(counter): State<Arc<Counter>>,
+    Sender(peer): Sender,
+    Body(words): Body<SignIn>,
+) -> Result<Response, Problem> {
+    let role = counter.auth.role_of(&words.token, peer)?;
     let session = counter.auth.sign_in(role).map_err(|e| Fault::caused(Code::NoResources, "no entropy", &e))?;
     let secure = if counter.auth.is_tls() { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200{secure}");
@@ -293,8 +318,16 @@ async fn run(
         let from_here = graph.edges.iter().filter(|(from, ..)| *from == position.state && !closed);
         let leads: Vec<Value> = from_here.map(|(_, by, to)| json!({ "by": by, "to": to })).collect();
         let way = way(&entries, graph);
+        let chart = Chart::of(graph, &way);
+        let captured = |entry: &Entry| {
+            let seq = entry.header().seq;
+            named(entry)
+                .into_iter()
+                .map(move |e| json!({ "seq": seq, "name": e.name, "sha256": e.sha256.to_string(), "text": e.text }))
+        };
         Ok(json!({
-            "schema": "recover.run-detail/v1", "status": status, "way": way, "leads": leads,
+            "schema": "recover.run-detail/v1", "status": status, "way": way, "leads": leads, "chart": chart.told(),
+            "evidence": entries.iter().flat_map(captured).collect::<Vec<_>>(),
             "records": entries.iter().map(|entry| json!({ "event": line::event(entry), "text": line::sentence(entry) })).collect::<Vec<_>>(),
         }))
     });
@@ -411,38 +444,5 @@ async fn act(
         }
     };
     let told = counter.on_run(Some(who), &run, ask).await?;
-    Ok(Json(told))
-}
-
-async fn held(_: Viewer, State(counter): State<Arc<Counter>>) -> Result<Json<Value>, Problem> {
-    let all = blocking(move || counter.held.all().map_err(|e| Fault::caused(Code::Unreadable, "the held alerts", &e)));
-    let all: Vec<Value> = all.await?.into_iter().map(|(id, due)| json!({ "id": id, "due": due })).collect();
-    Ok(Json(json!({ "schema": "recover.held/v1", "alerts": all })))
-}
-
-/// What is said of an alert that waits.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OnAlert {
-    #[serde(default)]
-    despite: Option<String>,
-}
-
-async fn on_alert(
-    Operator(who): Operator,
-    State(counter): State<Arc<Counter>>,
-    Named((id, action)): Named<(String, String)>,
-    Body(words): Body<OnAlert>,
-) -> Result<Json<Value>, Problem> {
-    let unreadable = |e: std::io::Error| Problem::from(Fault::caused(Code::Unreadable, "the held alerts", &e));
-    let due = counter.held.get(&id).map_err(unreadable)?;
-    let due = due.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no such alert is held"))?;
-    let told = match action.as_str() {
-        "start" => counter.begin(Some(who), &due, words.despite).await?,
-        "dismiss" => json!({ "done": "dismissed" }),
-        _ => return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such action")),
-    };
-    // A kill before this leaves it: begun again it is the same request, and so the same run.
-    counter.held.remove(&id).map_err(unreadable)?;
     Ok(Json(told))
 }

@@ -2,19 +2,27 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, Method, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use recover_engine::Digest;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pace::Pace;
 
 /// What somebody may do. The later ones may do what the earlier ones may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Role {
+    /// See runs, records, reports.
     View,
+    /// Start, resume and cancel runs; send alerts.
     Operate,
+    /// Answer questions, resolve doubts, abandon.
     Approve,
 }
 
@@ -28,11 +36,28 @@ impl Role {
     }
 }
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// Who the certificate says it is, where one that is known was shown.
+    pub(super) client: Option<Client>,
+}
+
+/// Who is known by a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    pub(super) name: Arc<str>,
+    pub(super) role: Role,
+}
+
 /// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Who {
     pub(super) role: Role,
     pub(super) peer: SocketAddr,
+    /// The name in the certificate, where that is how they are known.
+    pub(super) name: Option<Arc<str>>,
 }
 
 /// Why nobody is heard.
@@ -53,11 +78,10 @@ pub(super) enum Denied {
 /// How long a page stays signed in.
 const SESSION: Duration = Duration::from_secs(12 * 3_600);
 const SESSIONS_MOST: usize = 1_000;
-/// So many wrong tokens a minute are listened to.
-const WRONG_MOST: u32 = 20;
-const MINUTE: Duration = Duration::from_secs(60);
 /// The header by which a page says that it means what it asks: no form and no image of another page can send it.
 pub(super) const MARK: &str = "x-recover";
+/// What every browser says of a request, and no page can take away.
+const FETCHED: &str = "sec-fetch-site";
 pub(super) const COOKIE: &str = "recover_session";
 
 /// Who is known.
@@ -68,7 +92,7 @@ pub(super) struct Auth {
     hosts: Vec<String>,
     scheme: &'static str,
     sessions: Mutex<HashMap<Digest, (Role, Instant)>>,
-    wrong: Mutex<(Instant, u32)>,
+    pub(super) pace: Pace,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -102,7 +126,7 @@ impl Auth {
             hosts: names,
             scheme: if tls { "https" } else { "http" },
             sessions: Mutex::default(),
-            wrong: Mutex::new((Instant::now(), 0)),
+            pace: Pace::default(),
         }
     }
 
@@ -125,36 +149,37 @@ impl Auth {
     }
 
     /// Who asks.
-    pub(super) fn who(&self, method: &Method, headers: &HeaderMap, peer: SocketAddr) -> Result<Who, Denied> {
+    pub(super) fn who(&self, method: &Method, headers: &HeaderMap, peer: &Peer) -> Result<Who, Denied> {
+        let by = |role, name| Who { role, peer: peer.address, name };
         if let Some(bearer) = text(headers, header::AUTHORIZATION.as_str()) {
             let token = bearer.split_once(' ').filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-            let role = self.role_of(token.map_or("", |(_, token)| token))?;
-            return Ok(Who { role, peer });
+            let role = self.role_of(token.map_or("", |(_, token)| token), peer.address)?;
+            return Ok(by(role, None));
         }
         let role = session(headers).and_then(|session| {
             let sessions = held(&self.sessions);
             sessions.get(&digest(session)).filter(|(_, until)| Instant::now() < *until).map(|(role, _)| *role)
         });
-        match role {
-            Some(_) if !is_safe(method) && !headers.contains_key(MARK) => Err(Denied::NoMark),
-            Some(role) => Ok(Who { role, peer }),
-            None => Err(Denied::Unknown),
+        // A browser sends a cookie, and shows a certificate, whoever's page makes it do so.
+        let unmeant = !is_safe(method) && !headers.contains_key(MARK);
+        match (role, &peer.client) {
+            (Some(_), _) if unmeant => Err(Denied::NoMark),
+            (None, Some(_)) if unmeant && headers.contains_key(FETCHED) => Err(Denied::NoMark),
+            (Some(role), None) => Ok(by(role, None)),
+            (_, Some(client)) => Ok(by(client.role, Some(Arc::clone(&client.name)))),
+            (None, None) => Err(Denied::Unknown),
         }
     }
 
     /// What the bearer of a token may do.
-    pub(super) fn role_of(&self, token: &str) -> Result<Role, Denied> {
-        let mut wrong = held(&self.wrong);
-        if wrong.0.elapsed() > MINUTE {
-            *wrong = (Instant::now(), 0);
-        }
-        if wrong.1 >= WRONG_MOST {
+    pub(super) fn role_of(&self, token: &str, peer: SocketAddr) -> Result<Role, Denied> {
+        if !self.pace.may_try(peer.ip()) {
             return Err(Denied::TooMany);
         }
         let digest = digest(token);
         let role = self.tokens.iter().filter(|(known, _)| *known == digest).map(|(_, role)| *role).max();
         role.ok_or_else(|| {
-            wrong.1 += 1;
+            self.pace.was_wrong(peer.ip());
             Denied::Unknown
         })
     }
@@ -206,7 +231,8 @@ mod tests {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
-    const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+    const PEER: Peer =
+        Peer { address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1), client: None };
 
     #[test]
     fn another_name_and_another_page_are_not_heard() {
@@ -228,17 +254,20 @@ mod tests {
     fn a_token_says_what_its_bearer_may_and_nothing_else_does() {
         let auth = auth();
         let bearer =
-            |token: &str| auth.who(&Method::POST, &headers(&[("authorization", token)]), PEER).map(|who| who.role);
+            |token: &str| auth.who(&Method::POST, &headers(&[("authorization", token)]), &PEER).map(|who| who.role);
         assert_eq!(bearer("Bearer see"), Ok(Role::View));
         assert_eq!(bearer("bearer do"), Ok(Role::Operate));
         assert_eq!(bearer("Bearer say"), Ok(Role::Approve));
         for wrong in ["Bearer ", "Bearer sa", "Basic say", "say", "Bearer SAY"] {
             assert_eq!(bearer(wrong), Err(Denied::Unknown), "{wrong}");
         }
-        for _ in 0..WRONG_MOST {
+        for _ in 0..30 {
             let _wrong = bearer("Bearer guess");
         }
         assert_eq!(bearer("Bearer say"), Err(Denied::TooMany), "also a right one, for a while");
+        let elsewhere = Peer { address: SocketAddr::from(([10, 0, 0, 9], 1)), client: None };
+        let heard = auth.who(&Method::POST, &headers(&[("authorization", "Bearer say")]), &elsewhere);
+        assert_eq!(heard.map(|who| who.role), Ok(Role::Approve), "who guesses keeps nobody else out");
     }
 
     #[test]
@@ -247,12 +276,32 @@ mod tests {
         let session = auth.sign_in(Role::Operate).unwrap();
         let cookie = format!("other=1; {COOKIE}={session}");
         let role =
-            |method, pairs: &[(&'static str, &str)]| auth.who(&method, &headers(pairs), PEER).map(|who| who.role);
+            |method, pairs: &[(&'static str, &str)]| auth.who(&method, &headers(pairs), &PEER).map(|who| who.role);
         assert_eq!(role(Method::GET, &[("cookie", &cookie)]), Ok(Role::Operate));
         assert_eq!(role(Method::POST, &[("cookie", &cookie)]), Err(Denied::NoMark));
         assert_eq!(role(Method::POST, &[("cookie", &cookie), (MARK, "1")]), Ok(Role::Operate));
         assert_eq!(role(Method::GET, &[("cookie", "recover_session=guess")]), Err(Denied::Unknown));
         auth.sign_out(&headers(&[("cookie", &cookie)]));
         assert_eq!(role(Method::GET, &[("cookie", &cookie)]), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn a_certificate_says_who_it_is_and_a_page_of_another_s_does_not_speak_with_it() {
+        let auth = auth();
+        let client = Client { name: "alice".into(), role: Role::Operate };
+        let peer = Peer { client: Some(client), ..PEER };
+        let heard = |method, pairs: &[(&'static str, &str)]| {
+            auth.who(&method, &headers(pairs), &peer).map(|who| (who.role, who.name.is_some()))
+        };
+        assert_eq!(heard(Method::POST, &[]), Ok((Role::Operate, true)));
+        assert_eq!(heard(Method::POST, &[(FETCHED, "cross-site")]), Err(Denied::NoMark));
+        assert_eq!(heard(Method::POST, &[(FETCHED, "same-origin"), (MARK, "1")]), Ok((Role::Operate, true)));
+        assert_eq!(heard(Method::GET, &[(FETCHED, "none")]), Ok((Role::Operate, true)));
+        assert_eq!(
+            heard(Method::POST, &[("authorization", "Bearer say")]),
+            Ok((Role::Approve, false)),
+            "a token is meant"
+        );
+        assert_eq!(heard(Method::POST, &[("authorization", "Bearer guess")]), Err(Denied::Unknown));
     }
 }

@@ -1,11 +1,14 @@
 //! `[serve]`: where the long-lived owner listens, who may ask what, and what alerts lead to.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use recover_adapters::{CredentialRef, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::auth::Role;
 
 /// How `recover serve` is reached, and what it does by itself.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +62,13 @@ pub(crate) struct Tls {
     pub(crate) certificate: PathBuf,
     /// Its private key.
     pub(crate) key: PathBuf,
+    /// The authority that signs the certificates of those in `clients`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_ca: Option<PathBuf>,
+    /// What whoever shows a certificate may do, by the name in it: an alternative name of the subject (URI, DNS, e-mail), or where there
+    /// is none its common name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) clients: BTreeMap<String, Role>,
 }
 
 /// References to tokens. Whoever may approve may operate, and whoever may operate may view.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use recover_engine::RunId;
+use recover_engine::{Json, Phase, RunId};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
@@ -30,6 +30,8 @@ pub(super) type Asked = (Envelope, mpsc::UnboundedSender<Tell>);
 const PATIENCE_MS: u64 = 30 * 24 * 3_600_000;
 /// How long the first word of a request is waited for.
 const FIRST_WORD: Duration = Duration::from_secs(30);
+/// How often it is looked whether a run that is resumed leaves the next one its turn.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// Records that a slow listener may be behind.
 const BEHIND_MOST: usize = 4_096;
 
@@ -53,8 +55,17 @@ pub(super) struct Counter {
     events: broadcast::Sender<Arc<Value>>,
     /// What closed runs look like in a list: it does not change any more.
     closed: Mutex<BTreeMap<RunId, Value>>,
-    /// The runs that were begun with a request id; none before it was asked for.
-    requests: Mutex<Option<BTreeMap<String, String>>>,
+    /// What came of requests that have an id; nothing before it was asked for.
+    requests: Mutex<Option<BTreeMap<String, Known>>>,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// This run was begun.
+    Begun(String),
+    /// A person dismissed the alert.
+    Dismissed,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -118,10 +129,11 @@ impl Counter {
     pub(super) async fn ask(&self, who: Option<Who>, target: Option<Target>, ask: Ask) -> Result<Value, Fault> {
         let gone = || Fault::new(Code::OwnerGone, "the owner does not answer");
         let mut actor = Actor::here();
-        actor.via = Some(match who {
+        actor.via = Some(match &who {
             Some(who) => format!("http, {} from {}", who.role.as_str(), who.peer.ip()),
             None => "serve".to_owned(),
         });
+        actor.certificate = who.and_then(|who| who.name).map(|name| name.as_ref().to_owned());
         let envelope =
             Envelope { v: VERSION, actor, yes: false, wait_ms: Some(PATIENCE_MS), target: target.map(Box::new), ask };
         let (listener, mut heard) = mpsc::unbounded_channel();
@@ -153,13 +165,24 @@ impl Counter {
         };
         let begun = self.start(who, &start).await?;
         if let (Some(known), Some(run)) = (locked(&self.requests).as_mut(), begun["run"].as_str()) {
-            known.insert(due.request_id.clone(), run.to_owned());
+            known.insert(due.request_id.clone(), Known::Begun(run.to_owned()));
         }
         Ok(begun)
     }
 
-    /// The run that was begun with this request id.
-    pub(super) fn is_known(&self, request_id: &str) -> Result<Option<String>, Fault> {
+    /// Records that nothing is begun for an alert, however often it is sent.
+    pub(super) async fn dismiss(&self, who: Who, due: &Due, reason: String) -> Result<Value, Fault> {
+        let target = self.place.loaded.config.target.get(&due.target).cloned();
+        let alert = Json::of(due);
+        let told = self.ask(Some(who), target, Ask::Dismiss { alert, reason }).await?;
+        if let Some(known) = locked(&self.requests).as_mut() {
+            known.insert(due.request_id.clone(), Known::Dismissed);
+        }
+        Ok(told)
+    }
+
+    /// What came of the request of this id.
+    pub(super) fn is_known(&self, request_id: &str) -> Result<Option<Known>, Fault> {
         let mut requests = locked(&self.requests);
         let known = match requests.as_mut() {
             Some(known) => known,
@@ -168,13 +191,14 @@ impl Counter {
         Ok(known.get(request_id).cloned())
     }
 
-    fn requests(&self) -> Result<BTreeMap<String, String>, Fault> {
+    fn requests(&self) -> Result<BTreeMap<String, Known>, Fault> {
         let records = self.records()?;
         let named = |run: crate::records::Listed| {
             let begun = records.begun(run.id).ok()?;
-            begun.request_id.map(|request| (request, run.id.to_string()))
+            begun.request_id.map(|request| (request, Known::Begun(run.id.to_string())))
         };
-        Ok(records.listing()?.0.into_iter().filter_map(named).collect())
+        let dismissed = records.dismissed()?.into_iter().map(|request| (request, Known::Dismissed));
+        Ok(dismissed.chain(records.listing()?.0.into_iter().filter_map(named)).collect())
     }
 
     /// Asks something of a run that there is.
@@ -190,15 +214,28 @@ impl Counter {
         }
     }
 
-    /// Resumes what is open, one after another.
+    /// Resumes what is open, one by one: the next when the one before has ended, stopped, or waits.
     pub(super) async fn resume_all(&self, printer: Printer) {
         match self.records().and_then(|records| records.open_runs()) {
             Ok(runs) => {
                 for run in runs {
                     self.resume(&run.to_string(), printer).await;
+                    self.settled(run).await;
                 }
             }
             Err(fault) => printer.talk(&fault.text()),
+        }
+    }
+
+    /// Until nothing is under way in a run, or has been for so long that others do not wait for it.
+    async fn settled(&self, run: RunId) {
+        let until = tokio::time::Instant::now() + self.config.stuck_after.as_duration();
+        while self.watch.is_live(run) && tokio::time::Instant::now() < until {
+            let position = self.records().and_then(|records| records.position(run));
+            if matches!(position.map(|position| position.phase), Ok(Phase::Asked { .. } | Phase::Waiting { .. })) {
+                return;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
     }
 

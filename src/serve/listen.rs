@@ -1,6 +1,5 @@
 //! Connections: accepted, bounded in number and time, with TLS where it is configured.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +10,15 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoClientAuth;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::api;
+use super::auth::Peer;
+use super::clients;
 use super::config::Serve;
 use super::counter::Counter;
 use crate::fault::{Code, Fault};
@@ -43,9 +45,10 @@ pub(super) fn tls(config: &Serve) -> Result<Option<TlsAcceptor>, Fault> {
     let chain = chain.map_err(|e| failed(&files.certificate, &e))?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| failed(&files.key, &e))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = clients::verifier(files, &provider)?.unwrap_or_else(|| Arc::new(NoClientAuth));
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .and_then(|builder| builder.with_client_cert_verifier(clients).with_single_cert(chain, key))
         .map_err(|e| failed(&files.certificate, &e))?;
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
@@ -53,6 +56,7 @@ pub(super) fn tls(config: &Serve) -> Result<Option<TlsAcceptor>, Fault> {
 /// Serves for as long as it is polled.
 pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, counter: Arc<Counter>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let tls = tls.zip(counter.config.tls.clone().map(Arc::new));
     let router = TowerToHyperService::new(api::router(counter));
     loop {
         let Ok(seat) = Arc::clone(&room).acquire_owned().await else { return };
@@ -60,10 +64,13 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, count
             Ok((stream, peer)) => {
                 let (tls, router) = (tls.clone(), router.clone());
                 tokio::spawn(async move {
+                    let mut peer = Peer { address: peer, client: None };
                     match tls {
                         None => talk(stream, peer, router).await,
-                        Some(tls) => {
+                        Some((tls, files)) => {
                             if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_WITHIN, tls.accept(stream)).await {
+                                let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                                peer.client = shown.and_then(|shown| clients::client(&files, shown));
                                 talk(stream, peer, router).await;
                             }
                         }
@@ -80,12 +87,12 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, count
     }
 }
 
-async fn talk<S>(stream: S, peer: SocketAddr, router: TowerToHyperService<axum::Router>)
+async fn talk<S>(stream: S, peer: Peer, router: TowerToHyperService<axum::Router>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(api::Peer(peer));
+        request.extensions_mut().insert(peer.clone());
         router.call(request)
     });
     let mut builder = hyper::server::conn::http1::Builder::new();

@@ -4,12 +4,15 @@
 mod alerts;
 mod api;
 mod auth;
+mod clients;
 pub(crate) mod config;
 mod counter;
 mod listen;
 mod live;
 mod metrics;
+mod pace;
 mod page;
+mod waiting;
 mod webhook;
 
 use std::io::Write as _;
@@ -204,9 +207,12 @@ fn tokens(state: &Path, config: &Serve) -> Result<Vec<(String, Role)>, Fault> {
     }
     if config.listen.ip().is_loopback() {
         tokens.push((own_token(state)?, Role::Approve));
-    } else if tokens.is_empty() {
-        return Err(Fault::new(Code::BadConfig, "elsewhere than on loopback nobody is heard without a token")
-            .hint("name them in `serve.tokens`"));
+    } else if tokens.is_empty() && config.tls.as_ref().is_none_or(|tls| tls.clients.is_empty()) {
+        return Err(Fault::new(
+            Code::BadConfig,
+            "elsewhere than on loopback nobody is heard without a token or a certificate",
+        )
+        .hint("name them in `serve.tokens` or `serve.tls.clients`"));
     }
     Ok(tokens)
 }

@@ -1,5 +1,6 @@
 //! `POST /alerts`: what Alertmanager sends becomes runs, or waits for a person. The reply comes when that is durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -13,7 +14,7 @@ use super::alerts::{self, Due, Held, Payload};
 use super::api::{Operator, Problem, blocking};
 use super::auth::Who;
 use super::config::Start;
-use super::counter::Counter;
+use super::counter::{Counter, Known};
 use crate::fault::{Code, Fault};
 
 pub(super) async fn alerts(
@@ -26,30 +27,35 @@ pub(super) async fn alerts(
     if payload.version != "4" {
         return Err(Problem::bad(format!("the payload's version is {}, and 4 is understood", payload.version)));
     }
-    let mut work = JoinSet::new();
     let mut told = vec![Value::Null; payload.alerts.len()];
+    // The same alert, sent more than once, is asked for once.
+    let mut requests: BTreeMap<String, (Due, Vec<usize>)> = BTreeMap::new();
     for (at, alert) in payload.alerts.iter().enumerate() {
         let is_target = |name: &str| counter.place.loaded.config.target.contains_key(name);
         match alerts::due(&counter.config, alert, is_target) {
-            Ok(due) => {
-                let counter = Arc::clone(&counter);
-                work.spawn(async move { (at, taken(&counter, who, due).await) });
-            }
+            Ok(due) => requests.entry(due.request_id.clone()).or_insert_with(|| (due, Vec::new())).1.push(at),
             Err(why) => {
                 counter.count_alert("ignored");
                 told[at] = json!({ "outcome": "ignored", "why": why });
             }
         }
     }
+    let mut work = JoinSet::new();
+    for (due, places) in requests.into_values() {
+        let (counter, who) = (Arc::clone(&counter), who.clone());
+        work.spawn(async move { (places, taken(&counter, who, due).await) });
+    }
     let mut failed = false;
     while let Some(done) = work.join_next().await {
-        let Ok((at, (outcome, value))) = done else {
+        let Ok((places, (outcome, value))) = done else {
             failed = true;
             continue;
         };
         failed |= outcome == "failed";
-        counter.count_alert(outcome);
-        told[at] = value;
+        for at in places {
+            counter.count_alert(outcome);
+            told[at] = value.clone();
+        }
     }
     // Alertmanager sends it again then. What was begun or kept is begun or kept once.
     let status = if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -66,6 +72,13 @@ async fn taken(counter: &Arc<Counter>, who: Who, due: Due) -> (&'static str, Val
         }
         (outcome, value)
     };
+    // One that was begun by a person stays begun while it goes on firing, and one that was dismissed stays dismissed.
+    match counter.is_known(&due.request_id) {
+        Ok(Some(Known::Begun(run))) => return told("begun", json!({ "run": run })),
+        Ok(Some(Known::Dismissed)) => return told("dismissed", json!({})),
+        Ok(None) => {}
+        Err(fault) => return told("failed", json!({ "why": fault.message })),
+    }
     if due.start == Start::Now {
         match counter.begin(Some(who), &due, None).await {
             Ok(value) => return told("begun", json!({ "run": value["run"] })),
@@ -77,12 +90,6 @@ async fn taken(counter: &Arc<Counter>, who: Who, due: Due) -> (&'static str, Val
         }
     }
     let (held, kept) = (counter.held.clone(), due.clone());
-    // One that was begun by a person stays begun while it goes on firing.
-    match counter.is_known(&due.request_id) {
-        Ok(Some(run)) => return told("begun", json!({ "run": run })),
-        Ok(None) => {}
-        Err(fault) => return told("failed", json!({ "why": fault.message })),
-    }
     let done = blocking(move || {
         held.keep(&kept).map_err(|e| Fault::caused(Code::NotWritable, "the alert cannot be kept", &e))
     });

@@ -166,7 +166,7 @@ pub(crate) fn choose_in(place: Place, start: &StartArgs) -> Result<Chosen, Fault
     Ok(Chosen { place, scenario, name, target, ask })
 }
 
-fn envelope(global: &Global, target: Option<Target>, ask: Ask) -> Envelope {
+pub(super) fn envelope(global: &Global, target: Option<Target>, ask: Ask) -> Envelope {
     Envelope {
         v: VERSION,
         actor: Actor::here(),

@@ -1,11 +1,9 @@
 //! `recover verify RUN --against FILE…`: the run and the other side's own account of it.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
-use crate::against::{Compared, against};
-use crate::args::Global;
+use crate::against::{Compared, Meant, against};
+use crate::args::{AgainstArgs, Global};
 use crate::bundle::Bundle;
 use crate::fault::{Code, Exit, Fault};
 use crate::place::Place;
@@ -14,7 +12,8 @@ use crate::records::Records;
 use crate::store::{begun_of, fold, parse_run};
 use crate::verbs::export;
 
-pub(super) fn verify(global: &Global, run: Option<&str>, files: &[PathBuf], printer: Printer) -> Result<Exit, Fault> {
+pub(super) fn verify(global: &Global, run: Option<&str>, words: AgainstArgs, printer: Printer) -> Result<Exit, Fault> {
+    let AgainstArgs { against: files, actor: actors, path: paths, acts: steps } = words;
     let run = run.ok_or_else(|| Fault::new(Code::Usage, "--against needs a run: recover verify RUN --against FILE"))?;
     let (id, entries) = if export::names_a_file(run) {
         let (bundle, _) = Bundle::read(run.as_ref())?;
@@ -26,7 +25,7 @@ pub(super) fn verify(global: &Global, run: Option<&str>, files: &[PathBuf], prin
         fold(&entries)?;
         (id, entries)
     };
-    let compared = against(&begun_of(&entries)?, &entries, files)?;
+    let compared = against(&begun_of(&entries)?, &entries, &files, &Meant { actors, paths, steps })?;
     let exit = if compared.holds() { Exit::Done } else { Code::Disagrees.exit() };
     let value = json!({
         "schema": "recover.verify-against/v1", "run": id.to_string(), "ok": compared.holds(), "compared": compared,

@@ -10,6 +10,8 @@ use crate::actor::Actor;
 use crate::args::{BaselineCommand, Global};
 use crate::clock;
 use crate::fault::{Code, Exit, Fault};
+use crate::owner::ask::Ask;
+use crate::owner::submit;
 use crate::place::Place;
 use crate::printer::{Printer, interactive};
 use crate::records::{Recorded, Records};
@@ -89,7 +91,18 @@ fn record(global: &Global, place: &Place, about: &About, reason: String, printer
     let baseline = Baseline { target: about.name.clone(), subject: about.target.subject(), reason, facts };
     let at = clock::now();
     store::make_private(&place.state)?;
-    store::baseline(&place.state, &baseline, &Actor::here().json(), at)?;
+    match store::baseline(&place.state, &baseline, &Actor::here().json(), at) {
+        // Somebody owns the state directory, `recover serve` for ever: it is recorded there.
+        Err(fault) if fault.code == Code::RunLive => {
+            let ask = Ask::Baseline(Box::new(baseline.clone()));
+            let envelope = act::envelope(global, Some(about.target.clone()), ask);
+            let quiet = Printer { quiet: true, ..printer };
+            let Exit::Done = submit(&place.state, &place.loaded.config, envelope, quiet)? else {
+                return Err(fault);
+            };
+        }
+        done => done?,
+    }
     let value = json!({ "schema": "recover.baseline/v1", "target": about.name, "at": clock::rfc3339(at), "facts": baseline.facts });
     printer.show(&value, || format!("recorded: {} facts of {}", baseline.facts.len(), about.name));
     Ok(Exit::Done)

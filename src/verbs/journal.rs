@@ -1,11 +1,12 @@
 //! `recover journal …`: the log itself.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::actor::Actor;
 use crate::args::{Global, JournalCommand};
 use crate::clock;
 use crate::fault::{Exit, Fault};
+use crate::line;
 use crate::place::Place;
 use crate::printer::Printer;
 use crate::records::Records;
@@ -15,6 +16,18 @@ pub(super) fn run(global: &Global, command: JournalCommand, printer: Printer) ->
     let state = Place::of(global)?.state;
     match command {
         JournalCommand::Verify => verify_log(&Records::open(&state)?, printer),
+        JournalCommand::Notes => {
+            for entry in Records::open(&state)?.own()? {
+                let mut value = line::event(&entry);
+                let of = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+                // Here it is all that is told of it, so it is told whole.
+                let (payload, actor) = (of(entry.payload()), of(entry.actor()));
+                value["data"] = payload.get("data").cloned().unwrap_or_else(|| payload.clone());
+                value["actor"] = actor;
+                printer.show(&value, || line::sentence(&entry));
+            }
+            Ok(Exit::Done)
+        }
         JournalCommand::Stats => {
             let value = Records::open(&state)?.stats()?;
             printer.show(&value, || serde_json::to_string_pretty(&value).unwrap_or_default());

@@ -70,10 +70,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
         Command::Graph { name, format } => procedure::graph(&name, &format, printer),
         Command::Check { name } => procedure::check(name.as_deref(), printer),
         Command::Replay(words) => replay::replay(global, &words, printer),
-        Command::Verify { run, against, .. } if !against.is_empty() => {
-            against::verify(global, run.as_deref(), &against, printer)
+        Command::Verify { run, beside, .. } if !beside.against.is_empty() => {
+            against::verify(global, run.as_deref(), beside, printer)
         }
-        Command::Verify { run: Some(file), all: false, expect: None, key, against: _ }
+        Command::Verify { run: Some(file), all: false, expect: None, key, beside: _ }
             if export::names_a_file(&file) =>
         {
             export::verify(file.as_ref(), key.as_deref(), printer)
@@ -81,7 +81,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
         Command::Verify { key: Some(_), .. } => {
             Err(Fault::new(Code::Usage, "--key is for a bundle: recover verify FILE --key PUB"))
         }
-        Command::Verify { run, all, expect, key: None, against: _ } => {
+        Command::Verify { run, all, expect, key: None, beside: _ } => {
             replay::verify(global, run.as_deref(), all, expect.as_deref(), printer)
         }
         Command::Export(words) => export::export(global, &words, printer),

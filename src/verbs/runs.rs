@@ -53,6 +53,11 @@ pub(crate) fn status_line(position: &Position, live: bool) -> (Value, String) {
             "deadline": clock::rfc3339(asked.deadline), "otherwise": asked.question.otherwise,
         });
     }
+    if let Phase::Open(open) = &position.phase
+        && let Some(why) = &open.doubt
+    {
+        value["doubt"] = json!({ "step": open.intent.step, "why": why });
+    }
     let text = format!(
         "{word:<15} {:<16} {:<12} {:<22} {}  {}",
         begun.scenario, begun.target, position.state, why, position.run

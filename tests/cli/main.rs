@@ -23,6 +23,7 @@ mod contract;
 mod diagnose;
 mod disk;
 mod doctor;
+mod doors;
 mod evidence;
 mod frozen;
 mod full;
@@ -50,8 +51,10 @@ mod serve;
 #[path = "../harness/served.rs"]
 mod served;
 mod support;
+mod terminal;
 mod tls;
 mod versions;
+mod waiting;
 mod words;
 
 use std::path::Path;

@@ -50,6 +50,18 @@ pub fn server(ca: Option<&Ca>, name: &str, (from, to): Years, chain: bool) -> Ar
     Arc::new(config)
 }
 
+/// A certificate by this authority and its key, as files: for these names of hosts, and with this common name.
+pub fn issued(home: &Path, ca: &Ca, common: &str, hosts: &[&str]) -> (PathBuf, PathBuf) {
+    let key = KeyPair::generate().unwrap();
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut params = CertificateParams::new(hosts).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, common);
+    let (certificate, private) = (home.join(format!("{common}.pem")), home.join(format!("{common}.key")));
+    std::fs::write(&certificate, params.signed_by(&key, &ca.issuer).unwrap().pem()).unwrap();
+    std::fs::write(&private, key.serialize_pem()).unwrap();
+    (certificate, private)
+}
+
 /// A whole HTTP message: its head, and as much body as the head announces.
 pub fn message(from: &mut impl Read) -> Option<Vec<u8>> {
     let (mut bytes, mut byte) = (Vec::new(), [0]);

@@ -4,7 +4,9 @@ use serde_json::json;
 
 use crate::Ran;
 use crate::driver::Browser;
+use crate::golden::Gallery;
 use crate::packages;
+use crate::report;
 use crate::sandbox::Sandbox;
 use crate::served::Served;
 
@@ -164,6 +166,9 @@ pub fn looks() -> Ran {
     let begun = served.post("/api/v1/runs", &json!({ "scenario": "identity-loss", "target": "edge-1" }));
     let run = begun.json()["run"].as_str().unwrap().to_owned();
     served.until(&run, "operator-needed");
+    let home = tempfile::tempdir().unwrap();
+    let file = report::written(home.path());
+    let mut gallery = Gallery::new();
     let places = [
         ("overview", format!("http://{}/#/", served.address), "document.querySelectorAll('#runs tr').length > 0"),
         ("run", format!("http://{}/#/runs/{run}", served.address), "!document.getElementById('question').hidden"),
@@ -172,6 +177,7 @@ pub fn looks() -> Ran {
             format!("http://{}/api/v1/runs/{run}/report", served.address),
             "document.title.includes('identity-loss')",
         ),
+        ("file", format!("file://{}", file.display()), "document.title.includes('identity-loss')"),
     ];
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     std::fs::create_dir_all(&folder).unwrap();
@@ -191,7 +197,15 @@ pub fn looks() -> Ran {
                 let contrast = browser.script(CONTRAST);
                 assert!(contrast.as_f64().unwrap() >= 4.5, "{name} {scheme}: a text has a contrast of {contrast}");
                 let brightness = browser.script(BRIGHTNESS).as_f64().unwrap();
-                std::fs::write(folder.join(format!("{name}-{size}-{scheme}.png")), browser.picture()).unwrap();
+                // Of a report that is the same each time, all of it.
+                if name == "file" {
+                    let height = browser.script("return document.documentElement.scrollHeight").as_u64().unwrap();
+                    browser.size(width, u32::try_from(height).unwrap());
+                }
+                let picture = browser.picture();
+                browser.size(width, 900);
+                std::fs::write(folder.join(format!("{name}-{size}-{scheme}.png")), &picture).unwrap();
+                gallery.hang(format!("{name}-{size}-{scheme}"), picture);
                 if scheme == "light" {
                     light = brightness;
                 } else {
@@ -201,8 +215,10 @@ pub fn looks() -> Ran {
             }
         }
     }
+    let paper = report::printed(&browser, &file, &folder);
+    let compared = gallery.compared(&browser);
     Ok(format!(
-        "{pictures} pictures in target/tmp/page: none wider than its window, light is light and dark is dark, every contrast at least 4.5"
+        "{pictures} pictures in target/tmp/page, {compared}; {paper}: none wider than its window, light is light and dark is dark, every contrast at least 4.5"
     ))
 }
 

@@ -153,6 +153,13 @@ impl Browser {
         base64::prelude::BASE64_STANDARD.decode(taken.as_str().unwrap()).unwrap()
     }
 
+    /// The page on paper, as PDF.
+    pub fn print(&self, how: &Value) -> Vec<u8> {
+        use base64::Engine as _;
+        let printed = self.told("/goog/cdp/execute", &json!({ "cmd": "Page.printToPDF", "params": how }));
+        base64::prelude::BASE64_STANDARD.decode(printed["data"].as_str().unwrap()).unwrap()
+    }
+
     /// What the console was told, errors above all.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.told("/se/log", &json!({ "type": "browser" }));

@@ -15,8 +15,11 @@
 mod alertmanager;
 mod clicks;
 mod driver;
+mod golden;
+mod newcomer;
 #[path = "../harness/packages.rs"]
 mod packages;
+mod report;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod schema;
@@ -28,9 +31,10 @@ use std::process::ExitCode;
 /// What came of a part: what it did in words, or why it could not be run.
 type Ran = Result<String, String>;
 
-const PARTS: [(&str, fn() -> Ran); 4] = [
+const PARTS: [(&str, fn() -> Ran); 5] = [
     ("clicks", clicks::clicks),
     ("looks", clicks::looks),
+    ("newcomer", newcomer::newcomer),
     ("alertmanager", alertmanager::alertmanager),
     ("schema", schema::schema),
 ];
@@ -40,8 +44,12 @@ fn main() -> ExitCode {
         println!("page: test");
         return ExitCode::SUCCESS;
     }
+    // A word names a part.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
-    for (name, part) in PARTS {
+    for (name, part) in
+        PARTS.into_iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| word == name))
+    {
         match std::panic::catch_unwind(part) {
             Ok(Ok(figures)) => {
                 println!("page: {name}: {figures}");

@@ -51,6 +51,7 @@ pub fn input_of(record: &Record) -> Option<Input<Told>> {
         | Record::Closed(_)
         | Record::Salvaged(_)
         | Record::Cleared(_)
-        | Record::Baselined(_) => None,
+        | Record::Baselined(_)
+        | Record::Dismissed(_) => None,
     }
 }

@@ -83,7 +83,10 @@ async function overview(mine) {
     if (may("operate")) {
       item.append(
         button("Begin it", async () => { const begun = await post(`/api/v1/alerts/${id}/start`, {}); location.hash = `#/runs/${begun.run}`; }, item),
-        button("Dismiss", async () => { await post(`/api/v1/alerts/${id}/dismiss`, {}); await overview(view); }, item));
+        button("Dismiss", async () => {
+          const reason = prompt("Why is nothing to be done? The reason is journaled.");
+          if (reason) { await post(`/api/v1/alerts/${id}/dismiss`, { reason }); await overview(view); }
+        }, item));
     }
     return item;
   }));
@@ -107,6 +110,9 @@ async function detail(id, mine) {
   const facts = { Run: status.run, State: status.state, Begun: time(status.begun), "Last record": time(status.last), "Past the point of no return": status.past_no_return ? "yes" : "no" };
   $("facts").replaceChildren(...Object.entries(facts).flatMap(([name, value]) => [el("dt", name), el("dd", value)]));
   question(id, status.question);
+  doubt(id, status.doubt);
+  chart(told.chart);
+  evidence(told.evidence);
   actions(id, status);
   $("way").replaceChildren(...told.way.map((hop, at) => {
     const item = el("li", null, hop.committed ? { class: "far" } : {});
@@ -116,7 +122,7 @@ async function detail(id, mine) {
   }));
   $("from-here").hidden = told.leads.length === 0;
   $("leads").replaceChildren(...told.leads.map((edge) => el("li", `${edge.by} → ${edge.to}`)));
-  $("why").hidden = Boolean(status.question);
+  $("why").hidden = Boolean(status.question || status.doubt);
   const shown = $("records").dataset.run === id ? $("records").children.length : 0;
   if (shown === 0) $("records").replaceChildren();
   $("records").dataset.run = id;
@@ -143,6 +149,73 @@ function question(id, asked) {
   }));
 }
 
+// Nobody can tell whether it was done: a person looks, and says.
+function doubt(id, open) {
+  const form = $("doubt");
+  const known = form.dataset.step;
+  form.hidden = !open;
+  form.dataset.step = open ? `${id} ${open.step}` : "";
+  if (!open || known === form.dataset.step) return;
+  $("doubt-text").textContent = `Was ${open.step} applied? ${open.why}`;
+  $("doubt-reason").value = "";
+  const said = (text, happened) => {
+    const made = button(text, async () => {
+      if (!form.reportValidity()) return;
+      await post(`/api/v1/runs/${id}/resolve`, { step: open.step, happened, reason: $("doubt-reason").value });
+    }, form);
+    made.disabled = !may("approve");
+    return made;
+  };
+  $("doubt-choices").replaceChildren(said("It happened", true), said("It surely did not, and no longer can", false));
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function draw(name, attributes, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+// Every state a row, every transition a line beside them, as in the report.
+function chart({ rows, arcs, words }) {
+  const [high, wide, lane] = [24, 330, 7];
+  const middle = (row) => row * high + high / 2;
+  const lanes = arcs.reduce((most, arc) => Math.max(most, arc.lane + 1), 0);
+  const width = wide + 24 + lanes * lane;
+  const picture = draw("svg", { viewBox: `0 0 ${width} ${rows.length * high}`, role: "img", "aria-label": words, class: "chart" });
+  for (const arc of [...arcs].reverse()) {
+    const [leaves, comes, beside] = [middle(arc.from) + 4, middle(arc.to) - 4, wide + 14 + arc.lane * lane];
+    const on = arc.taken ? " on" : "";
+    picture.append(
+      draw("path", { class: `way${on}`, d: `M${wide} ${leaves}H${beside}V${comes}H${wide}` }),
+      draw("path", { class: `tip${on}`, d: `M${wide} ${comes}l7-3v6z` }));
+  }
+  rows.forEach((row, at) => {
+    const group = draw("g", { class: row.taken ? "taken" : "off" });
+    const kind = row.here ? "here" : row.committed ? "far" : "";
+    const text = draw("text", { x: 9, y: middle(at) + 4 });
+    text.append(draw("tspan", row.taken ? { class: "is" } : {}, row.state + (row.here ? " ●" : "")), document.createTextNode(row.asks ? ` / ${row.asks}` : ""));
+    group.append(draw("rect", { class: kind, x: 1, y: at * high + 2, width: wide - 2, height: high - 4, rx: 3 }), text);
+    picture.append(group);
+  });
+  $("chart").replaceChildren(picture);
+}
+
+function evidence(texts) {
+  const list = $("evidence");
+  $("no-evidence").hidden = texts.length > 0;
+  // What is open stays open: nothing that was captured changes.
+  if (list.dataset.run !== location.hash) list.replaceChildren();
+  list.dataset.run = location.hash;
+  list.append(...texts.slice(list.children.length).map(({ seq, name, sha256, text }) => {
+    const item = el("details");
+    item.append(el("summary", `${name} (record ${seq})`), el("p", `sha256 ${sha256}`), el("pre", text));
+    return item;
+  }));
+}
+
 function actions(id, status) {
   const line = $("actions");
   line.replaceChildren(el("a", "Report", { href: `/api/v1/runs/${id}/report`, target: "_blank", rel: "noopener" }), document.createTextNode(" "));
@@ -152,6 +225,13 @@ function actions(id, status) {
       const reason = prompt("Why is it cancelled? The reason is journaled.");
       if (reason) await post(`/api/v1/runs/${id}/cancel`, { reason });
     }));
+    // One that is executed is cancelled, not abandoned.
+    if (may("approve") && !["executing", "operator-needed", "waiting"].includes(status.status)) {
+      line.append(button("Abandon", async () => {
+        const reason = prompt("Why is it closed as it stands? Nothing is put back. The reason is journaled.");
+        if (reason) await post(`/api/v1/runs/${id}/abandon`, { reason });
+      }));
+    }
   }
 }
 
@@ -195,7 +275,7 @@ $("begin").addEventListener("submit", (event) => {
     location.hash = `#/runs/${begun.run}`;
   });
 });
-$("question").addEventListener("submit", (event) => event.preventDefault());
+for (const id of ["question", "doubt"]) $(id).addEventListener("submit", (event) => event.preventDefault());
 $("leave").addEventListener("click", () => guarded(null, async () => {
   await api("/session", { method: "DELETE" });
   role = null;

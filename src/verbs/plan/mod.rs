@@ -14,6 +14,7 @@ use crate::clock;
 use crate::fault::{Code, Exit, Fault};
 use crate::printer::Printer;
 use crate::records::Records;
+use crate::report::told;
 use crate::verbs::act::{self, Chosen};
 use crate::world::TargetWorld;
 
@@ -33,8 +34,9 @@ pub(super) fn plan(global: &Global, start: &StartArgs, out: Option<&Path>, print
         printer.show(&value, || text);
     }
     if !printer.json() {
+        printer.data("  *  changes something");
         for guard in chosen.scenario.entry.guards() {
-            printer.data(&format!("guard  {}", serde_json::to_string(&guard).unwrap_or_default()));
+            printer.data(&format!("guard  {}", told::guard(&guard)));
         }
     }
     if let Some(out) = out {
@@ -207,7 +209,9 @@ fn line(
     if let (Value::Object(value), Value::Object(also)) = (&mut value, also) {
         value.extend(also);
     }
-    (value, format!("{number:>4}  {how:<14} {what} → {said}"))
+    // A look or a wait changes nothing; what does is marked, so that it can be found at a glance.
+    let mark = if value["changes"] == true { '*' } else { ' ' };
+    (value, format!("{number:>4} {mark}{how:<14} {what} → {said}"))
 }
 
 /// Takes a look; where it does not succeed at once, a sentence that says why.

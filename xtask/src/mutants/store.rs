@@ -30,6 +30,16 @@ impl Verdict {
             Self::Unviable => "unviable",
         }
     }
+
+    /// Whether it built.
+    pub(crate) const fn is_viable(self) -> bool {
+        !matches!(self, Self::Unviable)
+    }
+
+    /// Whether the tests noticed.
+    pub(crate) const fn is_killed(self) -> bool {
+        matches!(self, Self::Caught | Self::Timeout)
+    }
 }
 
 /// File, place, hash, what.
@@ -143,7 +153,7 @@ mod tests {
 
     fn mutant(hash: &str) -> Mutant {
         let [package, name, file, place, what, hash] = ["p", "n", "a.rs", "+1:5", "replace", hash].map(str::to_owned);
-        Mutant { package, name, file, place, what, hash }
+        Mutant { package, name, file, place, what, hash, ..Mutant::default() }
     }
 
     #[test]

@@ -1,0 +1,170 @@
+//! Runs a binary of tests with one mutant on: until a test fails, all have passed, or it has taken too long.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::build::Tests;
+use super::switch::VARIABLE;
+
+/// How often it is looked at how long it has taken.
+const LOOK: Duration = Duration::from_millis(250);
+/// A mutant may make something grow without end: address space in KiB, files in blocks of 512 bytes, no core.
+const LIMITS: &str = "ulimit -v 4194304; ulimit -f 2097152; ulimit -c 0; exec \"$0\" \"$@\"";
+/// Ticks of a processor's clock, as /proc counts them: the same on every Linux.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Passed,
+    Failed,
+    Late,
+}
+
+/// How long it may take. What counts is the processor's time, which a busy machine does not change; the other is for what
+/// waits for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub(super) busy: Duration,
+    pub(super) wall: Duration,
+}
+
+/// How long it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Took {
+    pub(super) busy: Duration,
+    pub(super) wall: Duration,
+}
+
+impl Limit {
+    /// For a baseline: nothing is known yet.
+    pub(super) const NONE: Self = Self { busy: Duration::from_secs(3_600), wall: Duration::from_secs(3_600) };
+
+    /// For mutants, by what the code as it is took.
+    pub(super) fn of(took: Took) -> Self {
+        Self { busy: Duration::from_secs(5) + took.busy * 3, wall: Duration::from_secs(60) + took.wall * 20 }
+    }
+}
+
+/// Runs these tests one after another with this mutant on; number 0 is none.
+pub(super) fn run(tests: &Tests, mutant: u32, limit: Limit, scratch: &Path) -> Result<(Ending, Took), String> {
+    let cannot = |e: std::io::Error| format!("{}: {e}", tests.binary.display());
+    std::fs::create_dir_all(scratch).map_err(cannot)?;
+    let mut command = Command::new("sh");
+    command.args(["-c", LIMITS]).arg(&tests.binary).arg("--test-threads=1").current_dir(&tests.folder);
+    command.env(VARIABLE, mutant.to_string()).env("CARGO_MANIFEST_DIR", &tests.folder).env("TMPDIR", scratch);
+    // Its children are ended with it: a group of its own.
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let begun = Instant::now();
+    let mut child = command.spawn().map_err(cannot)?;
+    let (ending, busy) = followed(&mut child, begun, limit).map_err(cannot)?;
+    end(&mut child).map_err(cannot)?;
+    std::fs::remove_dir_all(scratch).map_err(cannot)?;
+    Ok((ending, Took { busy, wall: begun.elapsed() }))
+}
+
+fn followed(child: &mut Child, begun: Instant, limit: Limit) -> std::io::Result<(Ending, Duration)> {
+    let (tell, told) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        // It ends with the pipe, which is closed when the group is ended.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    let mut busy = Duration::ZERO;
+    loop {
+        match told.recv_timeout(LOOK) {
+            Ok(line) if failed(&line) => return Ok((Ending::Failed, busy)),
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(2)),
+        }
+        // Asked before it has ended: its time goes with it.
+        busy = busy.max(time_of(child.id()));
+        if let Some(status) = child.try_wait()? {
+            return Ok((if status.success() { Ending::Passed } else { Ending::Failed }, busy));
+        }
+        if busy > limit.busy || begun.elapsed() > limit.wall {
+            return Ok((Ending::Late, busy));
+        }
+    }
+}
+
+/// Whether a line of libtest's says that a test failed.
+fn failed(line: &[u8]) -> bool {
+    line.starts_with(b"test ") && line.ends_with(b"... FAILED")
+}
+
+fn end(child: &mut Child) -> std::io::Result<()> {
+    // What is gone already cannot be ended, and need not be.
+    let group = format!("kill -9 -- -{} 2>/dev/null", child.id());
+    Command::new("sh").args(["-c", &group]).status()?;
+    child.wait().map(drop)
+}
+
+/// The processor's time of a process and of those of its children that it has waited for.
+fn time_of(id: u32) -> Duration {
+    let path = PathBuf::from(format!("/proc/{id}/stat"));
+    std::fs::read_to_string(path)
+        .ok()
+        .and_then(|text| ticks(&text))
+        .map_or(Duration::ZERO, |ticks| Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
+}
+
+fn ticks(stat: &str) -> Option<u64> {
+    // The name before may have anything in it, also parentheses.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    fields.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests_of_it {
+    use super::*;
+
+    /// A program in place of the tests.
+    fn ran(script: &str, limit: Limit) -> Ending {
+        let folder = std::env::temp_dir().join(format!("trial-{}-{:x}", std::process::id(), script.len()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let binary = folder.join("tests");
+        std::fs::write(&binary, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let tests = Tests { binary, folder: folder.clone() };
+        let (ending, _) = run(&tests, 7, limit, &folder.join("scratch")).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        ending
+    }
+
+    #[test]
+    fn it_ends_with_the_first_test_that_fails_or_with_its_exit_code_or_when_it_is_late() {
+        let begun = Instant::now();
+        assert_eq!(ran("[ $RECOVER_MUTANT = 7 ] && [ -d $TMPDIR ]", Limit::NONE), Ending::Passed);
+        assert_eq!(ran("[ $RECOVER_MUTANT = 8 ]", Limit::NONE), Ending::Failed);
+        assert_eq!(ran("echo 'test a ... FAILED'; sleep 1000", Limit::NONE), Ending::Failed);
+        let short = Duration::from_millis(300);
+        assert_eq!(ran("sleep 1001 & sleep 1002", Limit { wall: short, ..Limit::NONE }), Ending::Late);
+        assert_eq!(ran("while true; do :; done", Limit { busy: short, ..Limit::NONE }), Ending::Late);
+        assert!(begun.elapsed() < Duration::from_secs(300), "nothing was waited for");
+    }
+
+    #[test]
+    fn a_line_of_a_failed_test_is_told_from_others() {
+        assert!(failed(b"test a::b ... FAILED"));
+        assert!(!failed(b"test a::b ... ok") && !failed(b"FAILED") && !failed(b"test result: FAILED. 1 passed"));
+    }
+
+    #[test]
+    fn the_time_is_the_processes_and_its_childrens() {
+        let stat = "42 (a) b)) S 1 42 42 0 -1 4194304 100 0 0 0 30 4 2 1 20 0 1 0 12345 1000 10";
+        assert_eq!(ticks(stat), Some(37));
+        assert_eq!(ticks("42"), None);
+    }
+}

@@ -7,6 +7,7 @@
 mod alone;
 mod build;
 mod list;
+mod order;
 mod sites;
 mod store;
 mod switch;
@@ -51,6 +52,18 @@ struct Round {
 
 /// Every situation of every scenario: it walks through whatever the pure crates say.
 const EXPLORED: Round = Round { packages: &["recover-scenarios"], targets: &["--test=endings", "--test=explorer"] };
+/// What each procedure is to do, told as stories, and what none may ever do.
+const TOLD: Round = Round {
+    packages: &["recover-scenarios"],
+    targets: &[
+        "--lib",
+        "--test=bootstrap_failure",
+        "--test=crash_loop",
+        "--test=diagnosis",
+        "--test=reconnect_failure",
+        "--test=never",
+    ],
+};
 /// The machine under every crash and every answer: an order of magnitude slower.
 const SIMULATED: Round = Round { packages: &["recover-scenarios"], targets: &["--test=sim"] };
 
@@ -78,7 +91,7 @@ const PACKAGES: &[Package] = &[
         percent: 90,
         rounds: &[Round { packages: &["recover-steps"], targets: &["--test=words"] }, EXPLORED, SIMULATED],
     },
-    Package { name: "recover-scenarios", percent: 90, rounds: &[EXPLORED, SIMULATED] },
+    Package { name: "recover-scenarios", percent: 90, rounds: &[EXPLORED, TOLD, SIMULATED] },
 ];
 
 /// Whether there is such a package, by its last word.

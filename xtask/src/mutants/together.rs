@@ -4,22 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Package;
-use super::build::{self, Built, Tests};
+use super::build::{self, Built};
 use super::list::Mutant;
+use super::order::Order;
 use super::store::Verdict;
-use super::trial::{self, Ending, Limit, Took};
+use super::trial::{self, Ending};
 
 /// How many come out before they are written down: what is stopped loses no more than that.
 const BATCH: usize = 20;
-
-/// Tests, and how long they may take.
-struct Timed {
-    tests: Tests,
-    limit: Limit,
-}
 
 /// Runs these mutants of a package, and tells what came of each; gives those that need a build of their own.
 pub(super) fn run<'a>(
@@ -34,7 +29,7 @@ pub(super) fn run<'a>(
     let refused: Vec<(&Mutant, Verdict)> = unviable.iter().map(|number| (of[number], Verdict::Unviable)).collect();
     tell(&refused)?;
     let mut rest: Vec<&Mutant> = left.iter().map(|number| of[number]).collect();
-    let timed = rounds.into_iter().map(timed).collect::<Result<Vec<_>, _>>()?;
+    let order = Order::of(rounds.into_iter().flatten().collect(), &scratch(0))?;
     let list: Vec<u32> = of.keys().copied().filter(|n| !unviable.contains(n) && !left.contains(n)).collect();
     eprintln!("{} mutants of {} in one build, {} are left", list.len(), package.name, rest.len());
     let begun = Instant::now();
@@ -43,7 +38,7 @@ pub(super) fn run<'a>(
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let worker = |worker: usize| -> Result<(), String> {
         while let Some(number) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let verdict = verdict(&timed, *number, &scratch(worker))?;
+            let verdict = verdict(&order, *number, &of[number].file, &scratch(worker))?;
             let mut done = done.lock().map_err(|_| "another worker broke off")?;
             let (batch, rest, count, tell) = &mut *done;
             *count += 1;
@@ -80,30 +75,11 @@ fn scratch(worker: usize) -> PathBuf {
     std::env::temp_dir().join(format!("mutant-{}-{worker}", std::process::id()))
 }
 
-/// The tests must pass with no mutant on; how long they may take with one. The quick ones come first.
-fn timed(round: Vec<Tests>) -> Result<Vec<Timed>, String> {
-    let mut timed = Vec::new();
-    for tests in round {
-        let (ending, took) = trial::run(&tests, 0, Limit::NONE, &scratch(0))?;
-        let name = tests.binary.display().to_string();
+fn verdict(order: &Order, number: u32, file: &str, scratch: &Path) -> Result<Verdict, String> {
+    for (index, group) in order.for_file(file) {
+        let (ending, _) = trial::run(&group.tests, &group.names, number, group.limit, scratch)?;
+        order.note(file, index, ending != Ending::Passed);
         match ending {
-            Ending::Passed => eprintln!("{name}: {}", shown(took)),
-            Ending::Failed | Ending::Late => return Err(format!("{name} does not pass on the code as it is")),
-        }
-        timed.push((took.busy, Timed { tests, limit: Limit::of(took) }));
-    }
-    timed.sort_by_key(|(busy, _)| *busy);
-    Ok(timed.into_iter().map(|(_, timed)| timed).collect())
-}
-
-fn shown(took: Took) -> String {
-    let seconds = |time: Duration| time.as_secs_f64();
-    format!("{:.1} s of a processor in {:.1} s", seconds(took.busy), seconds(took.wall))
-}
-
-fn verdict(rounds: &[Vec<Timed>], number: u32, scratch: &Path) -> Result<Verdict, String> {
-    for Timed { tests, limit } in rounds.iter().flatten() {
-        match trial::run(tests, number, *limit, scratch)?.0 {
             Ending::Passed => {}
             Ending::Failed => return Ok(Verdict::Caught),
             Ending::Late => return Ok(Verdict::Timeout),

@@ -34,10 +34,11 @@ pub(super) struct Limit {
 }
 
 /// How long it took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Took {
-    pub(super) busy: Duration,
     pub(super) wall: Duration,
+    /// Each test that has passed, with the time from the end of the one before.
+    pub(super) tests: Vec<(String, Duration)>,
 }
 
 impl Limit {
@@ -45,29 +46,39 @@ impl Limit {
     pub(super) const NONE: Self = Self { busy: Duration::from_secs(3_600), wall: Duration::from_secs(3_600) };
 
     /// For mutants, by what the code as it is took.
-    pub(super) fn of(took: Took) -> Self {
-        Self { busy: Duration::from_secs(5) + took.busy * 3, wall: Duration::from_secs(60) + took.wall * 20 }
+    pub(super) fn of(took: Duration) -> Self {
+        Self { busy: Duration::from_secs(3) + took * 5, wall: Duration::from_secs(20) + took * 20 }
     }
 }
 
-/// Runs these tests one after another with this mutant on; number 0 is none.
-pub(super) fn run(tests: &Tests, mutant: u32, limit: Limit, scratch: &Path) -> Result<(Ending, Took), String> {
+/// Runs tests one after another with this mutant on, those of these names, or all; number 0 is none.
+pub(super) fn run(
+    tests: &Tests,
+    names: &[String],
+    mutant: u32,
+    limit: Limit,
+    scratch: &Path,
+) -> Result<(Ending, Took), String> {
     let cannot = |e: std::io::Error| format!("{}: {e}", tests.binary.display());
     std::fs::create_dir_all(scratch).map_err(cannot)?;
     let mut command = Command::new("sh");
     command.args(["-c", LIMITS]).arg(&tests.binary).arg("--test-threads=1").current_dir(&tests.folder);
+    if !names.is_empty() {
+        command.arg("--exact").args(names);
+    }
     command.env(VARIABLE, mutant.to_string()).env("CARGO_MANIFEST_DIR", &tests.folder).env("TMPDIR", scratch);
     // Its children are ended with it: a group of its own.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
     let begun = Instant::now();
     let mut child = command.spawn().map_err(cannot)?;
-    let (ending, busy) = followed(&mut child, begun, limit).map_err(cannot)?;
+    let followed = followed(&mut child, begun, limit).map_err(cannot);
     end(&mut child).map_err(cannot)?;
     std::fs::remove_dir_all(scratch).map_err(cannot)?;
-    Ok((ending, Took { busy, wall: begun.elapsed() }))
+    let (ending, tests) = followed?;
+    Ok((ending, Took { wall: begun.elapsed(), tests }))
 }
 
-fn followed(child: &mut Child, begun: Instant, limit: Limit) -> std::io::Result<(Ending, Duration)> {
+fn followed(child: &mut Child, begun: Instant, limit: Limit) -> std::io::Result<(Ending, Vec<(String, Duration)>)> {
     let (tell, told) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
         // It ends with the pipe, which is closed when the group is ended.
@@ -79,33 +90,54 @@ fn followed(child: &mut Child, begun: Instant, limit: Limit) -> std::io::Result<
             }
         });
     }
-    let mut busy = Duration::ZERO;
+    let mut passed = Vec::new();
+    let mut last = begun;
+    let mut looked = begun;
     loop {
         match told.recv_timeout(LOOK) {
-            Ok(line) if failed(&line) => return Ok((Ending::Failed, busy)),
-            Ok(_) => {}
+            Ok(line) => match result(&String::from_utf8_lossy(&line)) {
+                Some((_, false)) => return Ok((Ending::Failed, passed)),
+                Some((name, true)) => {
+                    passed.push((name.to_owned(), last.elapsed()));
+                    last = Instant::now();
+                }
+                None => {}
+            },
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(2)),
         }
-        // Asked before it has ended: its time goes with it.
-        busy = busy.max(time_of(child.id()));
         if let Some(status) = child.try_wait()? {
-            return Ok((if status.success() { Ending::Passed } else { Ending::Failed }, busy));
+            // What it said last may still be on its way.
+            let rest = told.recv_timeout(LOOK).into_iter().chain(told.try_iter());
+            for line in rest {
+                if let Some((name, true)) = result(&String::from_utf8_lossy(&line)) {
+                    passed.push((name.to_owned(), last.elapsed()));
+                }
+            }
+            return Ok((if status.success() { Ending::Passed } else { Ending::Failed }, passed));
         }
-        if busy > limit.busy || begun.elapsed() > limit.wall {
-            return Ok((Ending::Late, busy));
+        if looked.elapsed() > LOOK {
+            looked = Instant::now();
+            if time_of(child.id()) > limit.busy || begun.elapsed() > limit.wall {
+                return Ok((Ending::Late, passed));
+            }
         }
     }
 }
 
-/// Whether a line of libtest's says that a test failed.
-fn failed(line: &[u8]) -> bool {
-    line.starts_with(b"test ") && line.ends_with(b"... FAILED")
+/// What a line of libtest's says of a test: its name, and whether it has passed. (One that is ignored says neither.)
+fn result(line: &str) -> Option<(&str, bool)> {
+    let (name, word) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+    match word {
+        "ok" => Some((name.strip_suffix(" - should panic").unwrap_or(name), true)),
+        "FAILED" => Some((name, false)),
+        _ => None,
+    }
 }
 
 fn end(child: &mut Child) -> std::io::Result<()> {
     // What is gone already cannot be ended, and need not be.
-    let group = format!("kill -9 -- -{} 2>/dev/null", child.id());
+    let group = format!("kill -s KILL -- -{} 2>/dev/null", child.id());
     Command::new("sh").args(["-c", &group]).status()?;
     child.wait().map(drop)
 }
@@ -138,7 +170,7 @@ mod tests_of_it {
         std::fs::write(&binary, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let tests = Tests { binary, folder: folder.clone() };
-        let (ending, _) = run(&tests, 7, limit, &folder.join("scratch")).unwrap();
+        let (ending, _) = run(&tests, &[], 7, limit, &folder.join("scratch")).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         ending
     }
@@ -156,9 +188,12 @@ mod tests_of_it {
     }
 
     #[test]
-    fn a_line_of_a_failed_test_is_told_from_others() {
-        assert!(failed(b"test a::b ... FAILED"));
-        assert!(!failed(b"test a::b ... ok") && !failed(b"FAILED") && !failed(b"test result: FAILED. 1 passed"));
+    fn a_line_about_a_test_is_told_from_others() {
+        assert_eq!(result("test a::b ... FAILED"), Some(("a::b", false)));
+        assert_eq!(result("test a::b - should panic ... ok"), Some(("a::b", true)));
+        for line in ["test result: FAILED. 1 passed", "FAILED", "test a ... ignored, slow", "a ... ok"] {
+            assert_eq!(result(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ const PACKAGES: &[Package] = &[
         rounds: &[
             Round { packages: &["recover-journal"], targets: &["--test=suite"] },
             Round { packages: &["recover-journal"], targets: &["--lib", "--test=state_dir"] },
-            Round { packages: &["recover-journal"], targets: &["--test=flip", "--test=power"] },
+            Round { packages: &["recover-journal"], targets: &["--test=flip", "--test=io", "--test=power"] },
         ],
     },
     Package {

@@ -31,7 +31,7 @@ pub(super) enum Site {
     Arm {
         /// Behind the pattern.
         at: usize,
-        /// The arm.
+        /// The match: without the arm, it may leave something out.
         whole: Range<usize>,
     },
 }
@@ -80,6 +80,8 @@ struct Walk {
     found: BTreeMap<Key, Place>,
     /// The outermost of the operators that bind to each other without a parenthesis.
     chain: Option<Range<usize>>,
+    /// The match around.
+    of_arms: Range<usize>,
     /// Constants around: they are compiled once and for all, and nothing in them can be switched.
     fixed: usize,
     /// Whether the function around is a `const fn`.
@@ -169,6 +171,14 @@ impl<'ast> Visit<'ast> for Walk {
         visit::visit_expr_unary(self, unary);
     }
 
+    fn visit_expr_match(&mut self, matched: &'ast syn::ExprMatch) {
+        self.visit_expr(&matched.expr);
+        for arm in &matched.arms {
+            self.of_arms = matched.span().byte_range();
+            self.visit_arm(arm);
+        }
+    }
+
     fn visit_arm(&mut self, arm: &'ast Arm) {
         match &arm.guard {
             Some((_, guard)) if !binds(guard) => {
@@ -177,7 +187,7 @@ impl<'ast> Visit<'ast> for Walk {
             }
             Some(_) => {}
             None => {
-                let site = Site::Arm { at: arm.pat.span().byte_range().end, whole: arm.span().byte_range() };
+                let site = Site::Arm { at: arm.pat.span().byte_range().end, whole: self.of_arms.clone() };
                 self.found(ARM, arm.span().start(), site);
             }
         }
@@ -273,7 +283,7 @@ mod tests {
     fn guards_arms_bodies_and_fields_are_found() {
         let source = "fn f(a: A) -> B { match a { C if d => B { x: 1, ..e }, F | G => !h, _ => i } }";
         assert_eq!(whole(source, GUARD, "d =>").unwrap(), "d");
-        assert_eq!(whole(source, ARM, "F |").unwrap(), "F | G => !h,");
+        assert_eq!(whole(source, ARM, "F |").unwrap(), "match a { C if d => B { x: 1, ..e }, F | G => !h, _ => i }");
         assert_eq!(whole(source, UNARY, "!h").unwrap(), "!h");
         assert_eq!(whole(source, FIELD, "x: 1").unwrap(), "B { x: 1, ..e }");
         assert_eq!(whole(source, BODY, "match").unwrap(), source);

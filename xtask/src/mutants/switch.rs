@@ -13,24 +13,41 @@ pub(super) const VARIABLE: &str = "RECOVER_MUTANT";
 pub(super) const HEAD: &str =
     "#![feature(core_intrinsics, const_eval_select)] #![allow(internal_features, unused_parens)] ";
 
+/// The variable that names a file to which the numbers of the places are added that a run with no mutant on comes to.
+pub(super) const REACHED: &str = "RECOVER_MUTANTS_REACHED";
+
 /// What goes to its end: the switch. While something is compiled, no mutant is on.
 pub(super) const SWITCH: &str = r#"
 #[doc(hidden)]
 pub(crate) const fn __mutant(number: u32) -> bool {
     const fn compiled(_: u32) -> bool { false }
     fn run(number: u32) -> bool {
-        use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+        use ::std::sync::atomic::{AtomicU32, Ordering::Relaxed};
         static ON: AtomicU32 = AtomicU32::new(u32::MAX);
         let mut on = ON.load(Relaxed);
         if on == u32::MAX {
-            on = std::env::var("RECOVER_MUTANT").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+            on = ::std::env::var("RECOVER_MUTANT").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
             ON.store(on, Relaxed);
         }
+        if on == 0 { reached(number); }
         on == number
     }
-    core::intrinsics::const_eval_select((number,), compiled, run)
+    fn reached(number: u32) {
+        use ::std::{fs::File, io::Write, sync::{OnceLock, atomic::{AtomicBool, Ordering::Relaxed}}};
+        static TOLD: [AtomicBool; 1 << 13] = [const { AtomicBool::new(false) }; 1 << 13];
+        static FILE: OnceLock<Option<File>> = OnceLock::new();
+        if TOLD.get(number as usize).is_none_or(|told| told.swap(true, Relaxed)) { return; }
+        let opened = || File::options().append(true).create(true).open(::std::env::var_os("RECOVER_MUTANTS_REACHED")?).ok();
+        if let Some(mut file) = FILE.get_or_init(opened).as_ref() {
+            let _ = file.write_all(format!("{number}\n").as_bytes());
+        }
+    }
+    ::core::intrinsics::const_eval_select((number,), compiled, run)
 }
 "#;
+
+/// So many can be in one build.
+pub(super) const MOST: usize = (1 << 13) - 1;
 
 /// A stretch of the new source that is there for mutants.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,10 +84,12 @@ impl Switched {
     pub(super) fn blame(&self, bytes: &Range<usize>) -> Option<Blame> {
         let within = self.spots.iter().filter(|spot| spot.range.start <= bytes.start && bytes.end <= spot.range.end);
         let spot = within.min_by_key(|spot| spot.range.len())?;
-        Some(match spot.of.as_slice() {
-            [one] if spot.own => Blame::Own(*one),
-            of => Blame::Around(of.to_vec()),
-        })
+        if let ([one], true) = (spot.of.as_slice(), spot.own) {
+            return Some(Blame::Own(*one));
+        }
+        // Of the arms of a match, each has the match around it.
+        let same = self.spots.iter().filter(|other| !other.own && other.range == spot.range);
+        Some(Blame::Around(same.flat_map(|other| other.of.iter().copied()).collect()))
     }
 }
 
@@ -270,8 +289,16 @@ mod tests {
     }
 
     #[test]
+    fn a_match_that_leaves_something_out_is_blamed_on_all_its_arms() {
+        let made =
+            of("fn f() { match a { B => 1, C => 2, _ if d => 3 } }", &[("MatchArm", "B", ""), ("MatchArm", "C", "")]);
+        let start = made.text.find("a {").unwrap();
+        assert_eq!(made.blame(&(start..start + 1)), Some(Blame::Around(vec![1, 2])));
+    }
+
+    #[test]
     fn the_switch_is_rust() {
         syn::parse_file(&format!("{HEAD}//! A crate.\n{SWITCH}")).unwrap();
-        assert!(SWITCH.contains(VARIABLE));
+        assert!(SWITCH.contains(VARIABLE) && SWITCH.contains(REACHED));
     }
 }

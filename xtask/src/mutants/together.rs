@@ -11,6 +11,7 @@ use super::build::{self, Built};
 use super::list::Mutant;
 use super::order::Order;
 use super::store::Verdict;
+use super::switch;
 use super::trial::{self, Ending};
 
 /// How many come out before they are written down: what is stopped loses no more than that.
@@ -23,6 +24,9 @@ pub(super) fn run<'a>(
     todo: &[&'a Mutant],
     mut tell: impl FnMut(&[(&'a Mutant, Verdict)]) -> Result<(), String> + Send,
 ) -> Result<Vec<&'a Mutant>, String> {
+    if todo.len() > switch::MOST {
+        return Err(format!("{} mutants are too many for one build: `--shard`", todo.len()));
+    }
     let numbered: Vec<(u32, &Mutant)> = (1..).zip(todo.iter().copied()).collect();
     let Built { rounds, unviable, left, early } = build::build(tree, package, &numbered)?;
     let of: BTreeMap<u32, &'a Mutant> = (1..).zip(todo.iter().copied()).collect();
@@ -76,7 +80,7 @@ fn scratch(worker: usize) -> PathBuf {
 }
 
 fn verdict(order: &Order, number: u32, file: &str, scratch: &Path) -> Result<Verdict, String> {
-    for (index, group) in order.for_file(file) {
+    for (index, group) in order.of_mutant(number, file) {
         let (ending, _) = trial::run(&group.tests, &group.names, number, group.limit, scratch)?;
         order.note(file, index, ending != Ending::Passed);
         match ending {

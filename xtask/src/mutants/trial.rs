@@ -1,5 +1,6 @@
 //! Runs a binary of tests with one mutant on: until a test fails, all have passed, or it has taken too long.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::build::Tests;
-use super::switch::VARIABLE;
+use super::switch::{REACHED, VARIABLE};
 
 /// How often it is looked at how long it has taken.
 const LOOK: Duration = Duration::from_millis(250);
@@ -39,6 +40,8 @@ pub(super) struct Took {
     pub(super) wall: Duration,
     /// Each test that has passed, with the time from the end of the one before.
     pub(super) tests: Vec<(String, Duration)>,
+    /// The mutants whose places it came to; told with no mutant on.
+    pub(super) reached: BTreeSet<u32>,
 }
 
 impl Limit {
@@ -66,6 +69,8 @@ pub(super) fn run(
     if !names.is_empty() {
         command.arg("--exact").args(names);
     }
+    let reached = scratch.join("reached");
+    command.env(REACHED, &reached);
     command.env(VARIABLE, mutant.to_string()).env("CARGO_MANIFEST_DIR", &tests.folder).env("TMPDIR", scratch);
     // Its children are ended with it: a group of its own.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
@@ -73,9 +78,13 @@ pub(super) fn run(
     let mut child = command.spawn().map_err(cannot)?;
     let followed = followed(&mut child, begun, limit).map_err(cannot);
     end(&mut child).map_err(cannot)?;
+    let reached = std::fs::read_to_string(reached).unwrap_or_default();
     std::fs::remove_dir_all(scratch).map_err(cannot)?;
     let (ending, tests) = followed?;
-    Ok((ending, Took { wall: begun.elapsed(), tests }))
+    Ok((
+        ending,
+        Took { wall: begun.elapsed(), tests, reached: reached.lines().filter_map(|line| line.parse().ok()).collect() },
+    ))
 }
 
 fn followed(child: &mut Child, begun: Instant, limit: Limit) -> std::io::Result<(Ending, Vec<(String, Duration)>)> {
@@ -163,27 +172,29 @@ mod tests_of_it {
     use super::*;
 
     /// A program in place of the tests.
-    fn ran(script: &str, limit: Limit) -> Ending {
+    fn ran(script: &str, limit: Limit) -> (Ending, usize) {
         let folder = std::env::temp_dir().join(format!("trial-{}-{:x}", std::process::id(), script.len()));
         std::fs::create_dir_all(&folder).unwrap();
         let binary = folder.join("tests");
         std::fs::write(&binary, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let tests = Tests { binary, folder: folder.clone() };
-        let (ending, _) = run(&tests, &[], 7, limit, &folder.join("scratch")).unwrap();
+        let (ending, took) = run(&tests, &[], 7, limit, &folder.join("scratch")).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        ending
+        assert!(took.reached.is_subset(&BTreeSet::from([11, 12])));
+        (ending, took.reached.len())
     }
 
     #[test]
     fn it_ends_with_the_first_test_that_fails_or_with_its_exit_code_or_when_it_is_late() {
         let begun = Instant::now();
-        assert_eq!(ran("[ $RECOVER_MUTANT = 7 ] && [ -d $TMPDIR ]", Limit::NONE), Ending::Passed);
-        assert_eq!(ran("[ $RECOVER_MUTANT = 8 ]", Limit::NONE), Ending::Failed);
-        assert_eq!(ran("echo 'test a ... FAILED'; sleep 1000", Limit::NONE), Ending::Failed);
+        let all = "[ $RECOVER_MUTANT = 7 ] && [ -d $TMPDIR ] && printf '11\\n12\\n' > $RECOVER_MUTANTS_REACHED";
+        assert_eq!(ran(all, Limit::NONE), (Ending::Passed, 2));
+        assert_eq!(ran("[ $RECOVER_MUTANT = 8 ]", Limit::NONE), (Ending::Failed, 0));
+        assert_eq!(ran("echo 'test a ... FAILED'; sleep 1000", Limit::NONE), (Ending::Failed, 0));
         let short = Duration::from_millis(300);
-        assert_eq!(ran("sleep 1001 & sleep 1002", Limit { wall: short, ..Limit::NONE }), Ending::Late);
-        assert_eq!(ran("while true; do :; done", Limit { busy: short, ..Limit::NONE }), Ending::Late);
+        assert_eq!(ran("sleep 1001 & sleep 1002", Limit { wall: short, ..Limit::NONE }), (Ending::Late, 0));
+        assert_eq!(ran("while true; do :; done", Limit { busy: short, ..Limit::NONE }), (Ending::Late, 0));
         assert!(begun.elapsed() < Duration::from_secs(300), "nothing was waited for");
     }
 

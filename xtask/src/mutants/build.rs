@@ -127,7 +127,9 @@ struct Refused {
 }
 
 fn errors(tree: &Path, package: &Package) -> Result<Vec<Refused>, String> {
-    let mut command = exec::cargo(&["check", "--quiet", "--message-format=json", "--lib", "-p", package.name]);
+    // With what its own tests switch on in it.
+    let mut command = exec::cargo(&["check", "--quiet", "--message-format=json", "--lib", "--all-features"]);
+    command.arg("-p").arg(package.name);
     let (ok, messages) = asked(&mut command, tree, package)?;
     let errors: Vec<Refused> = messages.iter().filter_map(refused).collect();
     if ok || !errors.is_empty() { Ok(errors) } else { Err(format!("{} cannot be built", package.name)) }

@@ -33,40 +33,64 @@ pub(super) fn run<'a>(
     let refused: Vec<(&Mutant, Verdict)> = unviable.iter().map(|number| (of[number], Verdict::Unviable)).collect();
     tell(&refused)?;
     let mut rest: Vec<&Mutant> = left.iter().map(|number| of[number]).collect();
-    let order = Order::of(rounds.into_iter().flatten().collect(), &scratch(0))?;
-    let list: Vec<u32> = of.keys().copied().filter(|n| !unviable.contains(n) && !left.contains(n)).collect();
-    eprintln!("{} mutants of {} in one build, {} are left", list.len(), package.name, rest.len());
+    let mut alive: Vec<u32> = of.keys().copied().filter(|n| !unviable.contains(n) && !left.contains(n)).collect();
+    eprintln!("{} mutants of {} in one build, {} are left", alive.len(), package.name, rest.len());
+    for round in rounds {
+        if alive.is_empty() {
+            break;
+        }
+        let order = Order::of(round, &scratch(0))?;
+        alive = survivors(&order, &alive, &of, &mut tell)?;
+        alive.iter().for_each(|number| eprintln!("still alive: {}", of[number].name));
+    }
+    // What is compiled may have gone past some: only a build of its own can say that they survived.
+    let (compiled, survived): (Vec<u32>, Vec<u32>) = alive.iter().partition(|number| early.contains(number));
+    rest.extend(compiled.iter().map(|number| of[number]));
+    let survived: Vec<(&Mutant, Verdict)> = survived.iter().map(|number| (of[number], Verdict::Missed)).collect();
+    tell(&survived)?;
+    Ok(rest)
+}
+
+/// Runs these mutants against a round's tests, tells which were noticed, and gives the others.
+fn survivors<'a>(
+    order: &Order,
+    list: &[u32],
+    of: &BTreeMap<u32, &'a Mutant>,
+    tell: &mut (impl FnMut(&[(&'a Mutant, Verdict)]) -> Result<(), String> + Send),
+) -> Result<Vec<u32>, String> {
     let begun = Instant::now();
     let next = AtomicUsize::new(0);
-    let done = Mutex::new((Vec::new(), &mut rest, 0_usize, &mut tell));
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let done = Mutex::new((Vec::new(), Vec::new(), tell));
     let worker = |worker: usize| -> Result<(), String> {
-        while let Some(number) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let verdict = verdict(&order, *number, &of[number].file, &scratch(worker))?;
+        while let Some((index, number)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, list.get(n)?)))
+        {
+            let verdict = verdict(order, *number, &of[number].file, &scratch(worker))?;
             let mut done = done.lock().map_err(|_| "another worker broke off")?;
-            let (batch, rest, count, tell) = &mut *done;
-            *count += 1;
-            if verdict == Verdict::Missed && early.contains(number) {
-                // What is compiled may have gone past it: only a build of its own can say that it survived.
-                rest.push(of[number]);
+            let (batch, alive, tell) = &mut *done;
+            if verdict == Verdict::Missed {
+                alive.push(*number);
             } else {
                 batch.push((of[number], verdict));
             }
             if batch.len() >= BATCH {
                 tell(&std::mem::take(batch))?;
-                eprintln!("{count} of {}: {:.1} s each", list.len(), begun.elapsed().as_secs_f64() / as_f64(*count));
+                let each = begun.elapsed().as_secs_f64() / as_f64(index + 1);
+                eprintln!("{} of {}: {each:.1} s each, {} alive", index + 1, list.len(), alive.len());
             }
         }
         Ok(())
     };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let ended: Vec<Result<(), String>> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..workers).map(|n| scope.spawn(move || worker(n))).collect();
         running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err("a worker broke off".into()))).collect()
     });
-    let (batch, _, _, tell) = done.into_inner().map_err(|_| "a worker broke off")?;
+    let (batch, mut alive, tell) = done.into_inner().map_err(|_| "a worker broke off")?;
     tell(&batch)?;
     ended.into_iter().collect::<Result<Vec<()>, _>>()?;
-    Ok(rest)
+    alive.sort_unstable();
+    Ok(alive)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of some thousands, for people to read")]

@@ -28,11 +28,9 @@ pub(super) struct Tests {
     pub(super) folder: PathBuf,
 }
 
-/// What was built.
+/// What can be built.
 #[derive(Debug, Default)]
 pub(super) struct Built {
-    /// By the package's rounds.
-    pub(super) rounds: Vec<Vec<Tests>>,
     /// The compiler refused them, for what they are: by their numbers, as the rest.
     pub(super) unviable: BTreeSet<u32>,
     /// They could not be put in beside others: they need a build of their own.
@@ -41,7 +39,7 @@ pub(super) struct Built {
     pub(super) early: BTreeSet<u32>,
 }
 
-/// Builds the tests of a package with these mutants, each with its number, in the copied tree.
+/// Puts these mutants of a package, each with its number, into the copied tree, so that it builds.
 pub(super) fn build(tree: &Path, package: &Package, mutants: &[(u32, &Mutant)]) -> Result<Built, String> {
     let mut files: BTreeMap<&str, Vec<(u32, &Mutant)>> = BTreeMap::new();
     for (number, mutant) in mutants {
@@ -58,7 +56,6 @@ pub(super) fn build(tree: &Path, package: &Package, mutants: &[(u32, &Mutant)]) 
         built.early.extend(made.values().flat_map(|made| &made.early));
         let errors = errors(tree, package)?;
         if errors.is_empty() {
-            built.rounds = package.rounds.iter().map(|round| tests(tree, package, round)).collect::<Result<_, _>>()?;
             built.early.retain(|number| !out.contains(number));
             return Ok(built);
         }
@@ -177,8 +174,8 @@ fn blamed(error: &Refused, root: &str, made: &BTreeMap<&str, Switched>) -> Resul
     Err(format!("the compiler refuses what is of no mutant: {error:?}"))
 }
 
-/// Builds the tests of a round.
-fn tests(tree: &Path, package: &Package, round: &Round) -> Result<Vec<Tests>, String> {
+/// Builds the tests of a round, with the mutants that are in the tree.
+pub(super) fn tests(tree: &Path, package: &Package, round: &Round) -> Result<Vec<Tests>, String> {
     let mut command = exec::cargo(&["test", "--no-run", "--quiet", "--message-format=json"]);
     command.args(round.packages.iter().map(|package| format!("--package={package}"))).args(round.targets);
     let (ok, messages) = asked(&mut command, tree, package)?;

@@ -28,18 +28,18 @@ pub(super) fn run<'a>(
         return Err(format!("{} mutants are too many for one build: `--shard`", todo.len()));
     }
     let numbered: Vec<(u32, &Mutant)> = (1..).zip(todo.iter().copied()).collect();
-    let Built { rounds, unviable, left, early } = build::build(tree, package, &numbered)?;
+    let Built { unviable, left, early } = build::build(tree, package, &numbered)?;
     let of: BTreeMap<u32, &'a Mutant> = (1..).zip(todo.iter().copied()).collect();
     let refused: Vec<(&Mutant, Verdict)> = unviable.iter().map(|number| (of[number], Verdict::Unviable)).collect();
     tell(&refused)?;
     let mut rest: Vec<&Mutant> = left.iter().map(|number| of[number]).collect();
     let mut alive: Vec<u32> = of.keys().copied().filter(|n| !unviable.contains(n) && !left.contains(n)).collect();
     eprintln!("{} mutants of {} in one build, {} are left", alive.len(), package.name, rest.len());
-    for round in rounds {
+    for round in package.rounds {
         if alive.is_empty() {
             break;
         }
-        let order = Order::of(round, &scratch(0))?;
+        let order = Order::of(build::tests(tree, package, round)?, &scratch(0))?;
         alive = survivors(&order, &alive, &of, &mut tell)?;
         alive.iter().for_each(|number| eprintln!("still alive: {}", of[number].name));
     }

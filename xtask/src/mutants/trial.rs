@@ -50,7 +50,7 @@ impl Limit {
 
     /// For mutants, by what the code as it is took.
     pub(super) fn of(took: Duration) -> Self {
-        Self { busy: Duration::from_secs(3) + took * 5, wall: Duration::from_secs(20) + took * 20 }
+        Self { busy: Duration::from_secs(3) + took * 5, wall: Duration::from_secs(60) + took * 20 }
     }
 }
 

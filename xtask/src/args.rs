@@ -100,15 +100,24 @@ Needs a C++ compiler. Runs on stable Rust with RUSTC_BOOTSTRAP=1, which cargo-fu
 To repeat a finding: cargo fuzz run TARGET fuzz/artifacts/TARGET/FILE";
 
 const MUTANTS: &str = "\
-Usage: cargo xtask mutants [--judge] [--package engine|journal|steps|scenarios] [--shard K/N]
+Usage: cargo xtask mutants [--judge | --again] [--package engine|journal|steps|scenarios] [--shard K/N]
 
-Runs cargo-mutants over engine, journal, steps and scenarios, in a copy of the tree below target/mutants, against the quick tests
-of each. What came of each mutant is kept in tests/mutants/outcomes.tsv and holds until the function changes that it is in; only
-what has no outcome, or survived, is run. A survivor that changes nothing has its reason in tests/mutants/reasons.tsv.
+Changes engine, journal, steps and scenarios in every way that cargo-mutants lists, in a copy of the tree below target/mutants, and
+sees whether a test notices. All mutants of a package are put into one build, each behind a switch that an environment variable sets
+(RECOVER_MUTANT, a number); then the package's tests are run once for each, as many at once as there are processors, until one fails.
+Taking too long counts as noticing: by the processor's time, so that a busy machine makes no difference. What the compiler refuses for
+its types did not build. What cannot be switched is run by cargo-mutants with a build of its own: what is in a constant or returns an
+`impl Trait`, what the compiler refuses for another reason, and what survived in a `const fn`, since what is evaluated while it is
+compiled goes past a switch.
+Which tests judge which package is in xtask/src/mutants.rs: its own, and for engine and steps those of scenarios too, which walk
+through them. Only what survived all of them is a survivor.
+What came of each mutant is kept in tests/mutants/outcomes.tsv and holds until the function changes that it is in; only what has no
+outcome, or survived, is run. A survivor that changes nothing has its reason in tests/mutants/reasons.tsv.
 Prints the figures of each package and fails if a mutant of engine or journal survived without a reason, or if less than 90 % of
 the viable ones of steps or scenarios were killed. What was not run is counted and said; it does not fail.
---judge runs no mutant. --shard 2/8 runs the second eighth of what is to be run. A full run lasts hours; it can be stopped at any
-time, and the next one goes on. `nice -n 19 cargo xtask mutants` leaves the machine to others.";
+--judge runs no mutant. --again runs those that have an outcome instead, and fails if one comes out otherwise; it keeps nothing.
+--shard 2/8 runs the second eighth of what is to be run. It can be stopped at any time, and the next run goes on.
+`nice -n 19 cargo xtask mutants` leaves the machine to others; TMPDIR on a disk in memory spares the tests of the journal the waiting.";
 
 const BENCH: &str = "\
 Usage: cargo xtask bench [--quick]
@@ -187,12 +196,16 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
         }
         "mutants" => {
             let judge = flag(&mut args, "--judge");
+            let again = flag(&mut args, "--again");
+            if judge && again {
+                return Err("`--judge` runs nothing: leave out `--again`".into());
+            }
             let package = value(&mut args, "--package")?;
             if let Some(unknown) = package.as_deref().filter(|word| !mutants::is_package(word)) {
                 return Err(format!("there are no mutants of `{unknown}`"));
             }
             let shard = value(&mut args, "--shard")?.map(|text| shard(&text)).transpose()?;
-            Command::Mutants(Work { judge, package, shard })
+            Command::Mutants(Work { judge, again, package, shard })
         }
         "bench" => Command::Bench { quick: flag(&mut args, "--quick") },
         "package" => Command::Package { quick: flag(&mut args, "--quick") },
@@ -265,8 +278,8 @@ mod tests {
         assert_eq!(parsed("power --full"), heavy(power, true, None));
         let real = heavy::named("real").unwrap();
         assert_eq!(parsed("real --lane docker"), heavy(real, false, Some("docker".into())));
-        let work = Work { judge: false, package: Some("steps".into()), shard: Some((2, 8)) };
-        assert_eq!(parsed("mutants --shard 2/8 --package steps"), Ok(Parsed::Run(Command::Mutants(work))));
+        let work = Work { judge: false, again: true, package: Some("steps".into()), shard: Some((2, 8)) };
+        assert_eq!(parsed("mutants --shard 2/8 --again --package steps"), Ok(Parsed::Run(Command::Mutants(work))));
         assert_eq!(parsed("graphs"), Ok(Parsed::Run(Command::Graphs { check: false })));
         assert_eq!(parsed("test"), Ok(Parsed::Run(Command::Test)));
     }
@@ -281,6 +294,7 @@ mod tests {
             "ci --seconds soon",
             "fuzz --second 1",
             "fuzz --night --seconds 1",
+            "mutants --judge --again",
             "mutants --shard 0/2",
             "mutants --shard 3/2",
             "mutants --package src",

@@ -1,11 +1,18 @@
 //! The mutation lane: every change that cargo-mutants can make to the pure crates must make a test fail.
 //!
-//! A full run lasts hours, so what came of each mutant is kept in tests/mutants/outcomes.tsv, and only what has no outcome yet,
-//! or survived without a reason, is run.
+//! All mutants of a package are put into one build, each behind a switch, and the tests are run with one after the other switched
+//! on; only those that cannot be switched get a build of their own. What came of each is kept in tests/mutants/outcomes.tsv, and
+//! only what has no outcome yet, or survived without a reason, is run.
 
+mod alone;
+mod build;
 mod list;
-mod run;
+mod order;
+mod sites;
 mod store;
+mod switch;
+mod together;
+mod trial;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +26,8 @@ use store::{Reasons, Verdict};
 pub(crate) struct Work {
     /// Run nothing; judge what is kept.
     pub(crate) judge: bool,
+    /// Run what has an outcome, and compare.
+    pub(crate) again: bool,
     /// Only this package, by its last word.
     pub(crate) package: Option<String>,
     /// Only every n-th, beginning with the k-th.
@@ -43,6 +52,19 @@ struct Round {
 
 /// Every situation of every scenario: it walks through whatever the pure crates say.
 const EXPLORED: Round = Round { packages: &["recover-scenarios"], targets: &["--test=endings", "--test=explorer"] };
+/// What each procedure is to do, told as stories, and what none may ever do.
+const TOLD: Round = Round {
+    packages: &["recover-scenarios"],
+    targets: &[
+        "--lib",
+        "--test=bootstrap_failure",
+        "--test=crash_loop",
+        "--test=diagnosis",
+        "--test=endings",
+        "--test=reconnect_failure",
+        "--test=never",
+    ],
+};
 /// The machine under every crash and every answer: an order of magnitude slower.
 const SIMULATED: Round = Round { packages: &["recover-scenarios"], targets: &["--test=sim"] };
 
@@ -62,7 +84,7 @@ const PACKAGES: &[Package] = &[
         rounds: &[
             Round { packages: &["recover-journal"], targets: &["--test=suite"] },
             Round { packages: &["recover-journal"], targets: &["--lib", "--test=state_dir"] },
-            Round { packages: &["recover-journal"], targets: &["--test=flip", "--test=power"] },
+            Round { packages: &["recover-journal"], targets: &["--test=flip", "--test=io", "--test=power"] },
         ],
     },
     Package {
@@ -70,7 +92,7 @@ const PACKAGES: &[Package] = &[
         percent: 90,
         rounds: &[Round { packages: &["recover-steps"], targets: &["--test=words"] }, EXPLORED, SIMULATED],
     },
-    Package { name: "recover-scenarios", percent: 90, rounds: &[EXPLORED, SIMULATED] },
+    Package { name: "recover-scenarios", percent: 90, rounds: &[TOLD, EXPLORED, SIMULATED] },
 ];
 
 /// Whether there is such a package, by its last word.
@@ -93,30 +115,82 @@ pub(crate) fn lane(work: &Work) -> Lane {
 fn mutants(work: &Work) -> Result<Outcome, String> {
     let folder = exec::root().join("tests/mutants");
     let reasons = Reasons::read(&folder.join("reasons.tsv"))?;
-    let tree = run::tree()?;
+    let tree = alone::tree()?;
     let mut all = Vec::new();
     for package in PACKAGES {
         all.extend(list::of(&tree, package.name)?);
     }
     let mut known = store::Outcomes::read(&folder.join("outcomes.tsv"))?;
     let stale = known.retain(&all);
-    if !work.judge {
-        for package in
-            PACKAGES.iter().filter(|package| work.package.as_deref().is_none_or(|only| only == package.word()))
-        {
-            let todo = all.iter().filter(|mutant| mutant.package == package.name);
-            let todo = todo.filter(|mutant| match known.of(mutant) {
-                None => true,
-                Some(verdict) => verdict == Verdict::Missed && !reasons.has(mutant),
-            });
-            let mut todo: Vec<&Mutant> = todo.collect();
-            // What survived first: a test has been written for it meanwhile.
-            todo.sort_by_key(|mutant| known.of(mutant).is_none());
-            let todo = sharded(todo, work.shard);
-            run::run(&tree, package, &todo, &mut known)?;
+    let chosen = |package: &&Package| work.package.as_deref().is_none_or(|only| only == package.word());
+    let mut differ = Vec::new();
+    for package in PACKAGES.iter().filter(chosen).filter(|_| !work.judge) {
+        let of_it = all.iter().filter(|mutant| mutant.package == package.name);
+        let mut todo: Vec<&Mutant> = of_it.filter(|mutant| wanted(mutant, work, &known, &reasons)).collect();
+        // What survived first: a test has been written for it meanwhile.
+        todo.sort_by_key(|mutant| known.of(mutant).is_none());
+        let todo = sharded(todo, work.shard);
+        if work.again {
+            differ.extend(again(package, &todo, &known)?);
+        } else {
+            run(package, &todo, &mut known)?;
         }
     }
-    Ok(judge(&all, &known, &reasons, stale))
+    let mut outcome = judge(&all, &known, &reasons, stale);
+    if !differ.is_empty() {
+        outcome.failure = Some(format!("{} came out differently", differ.len()));
+        outcome.notes.extend(differ);
+    }
+    Ok(outcome)
+}
+
+fn wanted(mutant: &Mutant, work: &Work, known: &store::Outcomes, reasons: &Reasons) -> bool {
+    match known.of(mutant) {
+        None => !work.again,
+        Some(Verdict::Missed) => work.again || !reasons.has(mutant),
+        Some(Verdict::Caught | Verdict::Timeout | Verdict::Unviable) => work.again,
+    }
+}
+
+/// Runs these mutants, all that can be in one build, then the others each in its own.
+fn run(package: &Package, todo: &[&Mutant], known: &mut store::Outcomes) -> Result<(), String> {
+    if todo.is_empty() {
+        return Ok(());
+    }
+    let left = together::run(&alone::tree()?, package, todo, |outcomes| {
+        outcomes.iter().for_each(|(mutant, verdict)| known.set(mutant, *verdict));
+        known.write()
+    })?;
+    // Each of them is alone in a source that is otherwise as it was.
+    alone::run(&alone::tree()?, package, &left, known)
+}
+
+/// Runs these mutants, and says what came out otherwise than is kept. Nothing is kept of it.
+fn again(package: &Package, todo: &[&Mutant], known: &store::Outcomes) -> Result<Vec<String>, String> {
+    if todo.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut differ = Vec::new();
+    let mut same = 0;
+    let left = together::run(&alone::tree()?, package, todo, |outcomes| {
+        for (mutant, verdict) in outcomes {
+            match known.of(mutant) {
+                Some(kept) if kept.is_killed() == verdict.is_killed() && kept.is_viable() == verdict.is_viable() => {
+                    same += 1;
+                }
+                kept => differ.push(format!("{}: {} now, {kept:?} before", mutant.name, verdict.word())),
+            }
+        }
+        Ok(())
+    })?;
+    alone::tree()?;
+    eprintln!(
+        "{}: {same} came out the same, {} not, {} need a build of their own",
+        package.word(),
+        differ.len(),
+        left.len()
+    );
+    Ok(differ)
 }
 
 /// The part of a list that a shard is.
@@ -203,6 +277,7 @@ mod tests {
             place: place.into(),
             what: "replace a with b".into(),
             hash: "0".into(),
+            ..Mutant::default()
         }
     }
 

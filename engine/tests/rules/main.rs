@@ -6,3 +6,4 @@ mod graph;
 mod guard;
 mod ledger;
 mod owner;
+mod words;

@@ -12,8 +12,19 @@ const NOT_JUDGED: &str = "journal/src/testing/**";
 /// Tests that are built for loom alone, and that cargo-mutants does not know for tests.
 const FOR_LOOM: &str = "loom_tests::";
 
+/// What a mutant does, and where.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// Its kind, by cargo-mutants' word.
+    pub(crate) genre: String,
+    /// Where what is replaced begins, from 1.
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) replacement: String,
+}
+
 /// One change of one place of the source.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Mutant {
     pub(crate) package: String,
     /// As cargo-mutants names it, with line and column.
@@ -25,6 +36,7 @@ pub(crate) struct Mutant {
     pub(crate) what: String,
     /// Of the function's text: an outcome holds as long as it does.
     pub(crate) hash: String,
+    pub(crate) change: Change,
 }
 
 /// The mutants of a package, in the order of the source.
@@ -51,13 +63,14 @@ pub(crate) fn of(tree: &Path, package: &str) -> Result<Vec<Mutant>, String> {
 fn mutant(tree: &Path, entry: &Value, sources: &mut BTreeMap<String, String>) -> Result<Mutant, String> {
     let text =
         |key: &str| entry[key].as_str().map(str::to_owned).ok_or_else(|| format!("a mutant without `{key}`: {entry}"));
-    let line = |span: &Value, end: &str| span[end]["line"].as_u64().and_then(|line| usize::try_from(line).ok());
+    let number = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());
+    let line = |span: &Value, end: &str| number(&span[end]["line"]);
     let (file, name) = (text("file")?, text("name")?);
     let own = &entry["span"];
     // A mutant outside of any function is known by its own lines.
     let around = entry["function"].get("span").unwrap_or(own);
     let (Some(first), Some(last), Some(at), Some(column)) =
-        (line(around, "start"), line(around, "end"), line(own, "start"), own["start"]["column"].as_u64())
+        (line(around, "start"), line(around, "end"), line(own, "start"), number(&own["start"]["column"]))
     else {
         return Err(format!("a mutant without its place: {entry}"));
     };
@@ -72,6 +85,7 @@ fn mutant(tree: &Path, entry: &Value, sources: &mut BTreeMap<String, String>) ->
         package: text("package")?,
         place: format!("+{}:{column}", at.saturating_sub(first)),
         hash: hash(lines),
+        change: Change { genre: text("genre")?, line: at, column, replacement: text("replacement")? },
         name,
         file,
         what,
@@ -98,7 +112,8 @@ mod tests {
             let mut around = at(first);
             around["end"]["line"] = (first + 2).into();
             let name = format!("a.rs:{}:5: replace f -> bool with true", first + 1);
-            let entry = serde_json::json!({ "package": "p", "file": "a.rs", "name": name, "span": at(first + 1), "function": { "span": around } });
+            let entry = serde_json::json!({ "package": "p", "file": "a.rs", "name": name, "span": at(first + 1), "function": { "span": around },
+                "genre": "FnValue", "replacement": "true" });
             let Mutant { place, what, hash, .. } = mutant(Path::new("."), &entry, &mut sources).unwrap();
             (place, what, hash)
         };

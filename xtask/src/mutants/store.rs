@@ -1,6 +1,6 @@
 //! The two committed files: what came of each mutant, and why a survivor is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::list::Mutant;
@@ -30,6 +30,16 @@ impl Verdict {
             Self::Unviable => "unviable",
         }
     }
+
+    /// Whether it built.
+    pub(crate) const fn is_viable(self) -> bool {
+        !matches!(self, Self::Unviable)
+    }
+
+    /// Whether the tests noticed.
+    pub(crate) const fn is_killed(self) -> bool {
+        matches!(self, Self::Caught | Self::Timeout)
+    }
 }
 
 /// File, place, hash, what.
@@ -44,6 +54,10 @@ fn key(mutant: &Mutant) -> Key {
 pub(crate) struct Outcomes {
     path: PathBuf,
     of: BTreeMap<Key, Verdict>,
+    /// What came of those that were run in this process.
+    new: BTreeMap<Key, Verdict>,
+    /// What was read, and is of code that has changed.
+    gone: BTreeSet<Key>,
 }
 
 impl Outcomes {
@@ -54,15 +68,15 @@ impl Outcomes {
             let known = Verdict::ALL.into_iter().find(|verdict| verdict.word() == word);
             of.insert([file, place, hash, what], known.ok_or_else(|| format!("`{word}` is no outcome of a mutant"))?);
         }
-        Ok(Self { path: path.to_owned(), of })
+        Ok(Self { path: path.to_owned(), of, ..Self::default() })
     }
 
     /// Leaves what is about these mutants; how many were not.
     pub(crate) fn retain(&mut self, all: &[Mutant]) -> usize {
-        let before = self.of.len();
-        let keys: std::collections::BTreeSet<Key> = all.iter().map(key).collect();
+        let keys: BTreeSet<Key> = all.iter().map(key).collect();
+        self.gone = self.of.keys().filter(|key| !keys.contains(*key)).cloned().collect();
         self.of.retain(|key, _| keys.contains(key));
-        before - self.of.len()
+        self.gone.len()
     }
 
     /// What came of this one.
@@ -73,15 +87,21 @@ impl Outcomes {
     /// Takes note of one.
     pub(crate) fn set(&mut self, mutant: &Mutant, verdict: Verdict) {
         self.of.insert(key(mutant), verdict);
+        self.new.insert(key(mutant), verdict);
     }
 
-    /// Writes the file.
+    /// Writes the file; what another process, with another package or shard, has written meanwhile stays.
     pub(crate) fn write(&self) -> Result<(), String> {
+        let mut all = Self::read(&self.path)?.of;
+        all.retain(|key, _| !self.gone.contains(key));
+        all.extend(self.new.clone());
         let row = |([file, place, hash, what], verdict): (&Key, &Verdict)| {
             format!("{file}\t{place}\t{hash}\t{}\t{what}\n", verdict.word())
         };
-        let text: String = self.of.iter().map(row).collect();
-        std::fs::write(&self.path, text).map_err(|e| format!("cannot write {}: {e}", self.path.display()))
+        let text: String = all.iter().map(row).collect();
+        let beside = self.path.with_extension(format!("{}.new", std::process::id()));
+        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &self.path));
+        written.map_err(|e| format!("cannot write {}: {e}", self.path.display()))
     }
 }
 
@@ -143,7 +163,7 @@ mod tests {
 
     fn mutant(hash: &str) -> Mutant {
         let [package, name, file, place, what, hash] = ["p", "n", "a.rs", "+1:5", "replace", hash].map(str::to_owned);
-        Mutant { package, name, file, place, what, hash }
+        Mutant { package, name, file, place, what, hash, ..Mutant::default() }
     }
 
     #[test]
@@ -155,9 +175,15 @@ mod tests {
         }
         outcomes.write().unwrap();
         let mut read = Outcomes::read(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
         assert_eq!(read.of, outcomes.of);
+        let mut beside = Outcomes::read(&path).unwrap();
+        beside.set(&mutant("4"), Verdict::Caught);
+        beside.write().unwrap();
         assert_eq!(read.retain(&[mutant("2"), mutant("4")]), 3);
+        read.write().unwrap();
+        let kept = Outcomes::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(kept.of.len(), 2, "the one that is still there, and the one that another process ran");
         assert_eq!((read.of(&mutant("2")), read.of(&mutant("4"))), (Some(Verdict::Missed), None));
     }
 

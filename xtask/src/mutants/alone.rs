@@ -1,4 +1,5 @@
-//! Runs mutants in a copy of the tree, so that the tree can be worked in meanwhile.
+//! Runs mutants with a build for each, by cargo-mutants: those that cannot be put into one build with the others. And the copy of the
+//! tree that all of them are run in, so that the tree can be worked in meanwhile.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -159,7 +160,7 @@ fn refused_by_the_compiler(logs: &Path) -> Result<usize, String> {
 
 /// A target folder of its own: the tree itself, built there too, would take what was built of a mutant for its own. And nothing
 /// for a debugger: linking is most of what a mutant costs. A little optimised, since the tests that try every bit run for long.
-fn surroundings(command: &mut Command) {
+pub(super) fn surroundings(command: &mut Command) {
     command.env("CARGO_TARGET_DIR", folder().join("build")).env_remove("RUSTFLAGS");
     command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
 }

@@ -1,0 +1,54 @@
+//! What people read: ids, why a run is held back, and what a value shows of itself when something went wrong.
+
+use recover_engine::{Brake, Braked, Digest, Json, Key, Millis, Rate, RunId};
+
+#[test]
+fn an_id_is_its_number_in_base_32_and_shows_itself_so() {
+    let least = RunId::new(Millis(0), [0; 10]);
+    assert_eq!(least.to_string(), "run_00000000000000000000000000");
+    // 48 bits of time: 1 is bit 80, the lowest of the tenth digit.
+    assert_eq!(RunId::new(Millis(1), [0; 10]).to_string(), "run_00000000010000000000000000");
+    assert_eq!(RunId::new(Millis(0), [0, 0, 0, 0, 0, 0, 0, 0, 0, 31]).to_string(), "run_0000000000000000000000000z");
+    assert_eq!(RunId::new(Millis(0), [0, 0, 0, 0, 0, 0, 0, 0, 4, 2]).to_string(), "run_00000000000000000000000102");
+    let most = "run_7zzzzzzzzzzzzzzzzzzzzzzzzz".parse::<RunId>().unwrap();
+    assert_eq!(most.as_bytes(), &[255; 16]);
+    assert!("run_80000000000000000000000000".parse::<RunId>().is_err(), "one more does not fit");
+    assert_eq!(format!("{most:?}"), "run_7zzzzzzzzzzzzzzzzzzzzzzzzz");
+}
+
+#[test]
+fn a_digest_is_its_bytes_in_hexadecimal_and_shows_itself_so() {
+    let mut text = "0123456789abcdef".repeat(4);
+    let digest: Digest = text.parse().unwrap();
+    assert_eq!((digest.to_string(), format!("{digest:?}")), (text.clone(), text.clone()));
+    text.truncate(32);
+    let key: Key = text.parse().unwrap();
+    assert_eq!((key.to_string(), format!("{key:?}")), (text.clone(), text));
+}
+
+#[test]
+fn a_value_shows_its_json() {
+    let json: Json = serde_json::from_str(r#"{"a": [1, null]}"#).unwrap();
+    assert_eq!(format!("{json:?}"), r#"{"a": [1, null]}"#);
+}
+
+#[test]
+fn a_held_run_says_what_holds_it() {
+    let within_ms = 90_000;
+    let many = Braked::Many { subjects: 3, within_ms };
+    assert_eq!(many.to_string(), "3 other targets had the same procedure begun within 2 min");
+    let often = Braked::Often { times: 4, within_ms };
+    assert_eq!(often.to_string(), "this target was recovered 4 times within 2 min");
+    let by = RunId::new(Millis(0), [0; 10]);
+    let recent = Braked::Recent { by, until: Millis(9) };
+    assert_eq!(recent.to_string(), format!("this target was recovered a moment ago, by {by}"));
+}
+
+#[test]
+fn the_brake_looks_back_as_far_as_its_longest_limit() {
+    let rate = |within_ms| Some(Rate { most: 1, within_ms });
+    let brake = |subjects, recoveries, rest_ms| Brake { subjects, recoveries, rest_ms }.reach_ms();
+    assert_eq!(brake(rate(5), rate(7), Some(6)), 7);
+    assert_eq!(brake(rate(8), None, Some(6)), 8);
+    assert_eq!(brake(None, rate(5), Some(9)), 9);
+}

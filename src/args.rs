@@ -3,6 +3,7 @@
 mod checks;
 mod handoff;
 mod init;
+mod look;
 mod plans;
 mod replay;
 mod support;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 pub(crate) use checks::{DoctorArgs, RehearseArgs};
 pub(crate) use handoff::HandoffArgs;
 pub(crate) use init::{InitArgs, WorkloadKind};
+pub(crate) use look::LookArgs;
 pub(crate) use plans::{ByPlanArgs, PlanArgs};
 pub(crate) use replay::ReplayArgs;
 pub(crate) use support::SupportBundleArgs;
@@ -220,6 +222,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Name the failure class of a connector from what can be read; changes nothing
     Diagnose(DiagnoseArgs),
+    /// Look into a directory for an identity and print its public part: what a pod of a run's does in a cluster
+    Look(LookArgs),
     /// Pack what a supporter needs to see into one file: status, storage, log, diagnosis, runs; redacted, and changes nothing
     SupportBundle(SupportBundleArgs),
     /// Go on with interrupted runs

@@ -1,6 +1,7 @@
 //! What is left of a run, for a person who goes on without `recover`: in order, with commands, and with what must not be done.
 
 mod commands;
+mod kubectl;
 
 use std::path::Path;
 

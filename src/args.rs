@@ -4,6 +4,7 @@ mod against;
 mod checks;
 mod handoff;
 mod init;
+mod look;
 mod plans;
 mod replay;
 mod support;
@@ -14,6 +15,7 @@ pub(crate) use against::AgainstArgs;
 pub(crate) use checks::{DoctorArgs, RehearseArgs};
 pub(crate) use handoff::HandoffArgs;
 pub(crate) use init::{InitArgs, WorkloadKind};
+pub(crate) use look::LookArgs;
 pub(crate) use plans::{ByPlanArgs, PlanArgs};
 pub(crate) use replay::ReplayArgs;
 pub(crate) use support::SupportBundleArgs;
@@ -222,6 +224,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Name the failure class of a connector from what can be read; changes nothing
     Diagnose(DiagnoseArgs),
+    /// Look into a directory for an identity and print its public part: what a pod of a run's does in a cluster
+    Look(LookArgs),
     /// Pack what a supporter needs to see into one file: status, storage, log, diagnosis, runs; redacted, and changes nothing
     SupportBundle(SupportBundleArgs),
     /// Go on with interrupted runs

@@ -33,7 +33,8 @@ pub(crate) fn memory(
         WorkloadConfig::Docker(docker) => &docker.token_file,
         WorkloadConfig::Systemd(systemd) => &systemd.token_file,
         WorkloadConfig::Process(process) => &process.token_file,
-        WorkloadConfig::Windows(_) => return vec![secrets],
+        // A Secret is handed over, and that is in no file of this host.
+        WorkloadConfig::Kubernetes(_) | WorkloadConfig::Windows(_) => return vec![secrets],
     };
     let folder = file.parent().unwrap_or(file);
     let handed = match is_in_memory(folder) {

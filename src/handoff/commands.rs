@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use recover_adapters::CredentialRef;
 use recover_adapters::config::{
-    AuthorityConfig, HttpConfig, Manager, ProcessConfig, StorageConfig, SystemdConfig, TokenAs, WorkloadConfig,
+    AuthorityConfig, HttpConfig, KubernetesConfig, Manager, ProcessConfig, StorageConfig, SystemdConfig, TokenAs,
+    WorkloadConfig,
 };
 use recover_engine::{Doing, Effect as _};
 use recover_steps::{
@@ -13,11 +14,12 @@ use recover_steps::{
     Start, Stop, Validate, WatchLoop, Withdraw,
 };
 
+use super::kubectl;
 use crate::target::{ConnectorTarget, Target};
 use crate::verbs::quoted;
 
 /// Commands that are typed as they stand, or, behind a `#`, what has to be filled in or looked at.
-type Lines = Vec<String>;
+pub(super) type Lines = Vec<String>;
 
 /// What stands for the original where nobody has found it yet.
 const ORIGINAL: &str = "ORIGINAL";
@@ -59,7 +61,8 @@ pub(super) fn of(doing: &Doing, target: &Target, run: &str) -> Lines {
 /// Where the original is, if it was found. A plan ahead makes one up.
 fn original(doing: &Doing) -> String {
     let found = doing.body.to::<Reattach>().ok().map(|step| step.original.path);
-    found.filter(|path| Path::new(path).exists()).unwrap_or_else(|| ORIGINAL.to_owned())
+    // A claim is no path.
+    found.filter(|path| path.starts_with("claim:") || Path::new(path).exists()).unwrap_or_else(|| ORIGINAL.to_owned())
 }
 
 fn shown(path: &Path) -> String {
@@ -109,6 +112,7 @@ impl By<'_> {
             WorkloadConfig::Docker(_)
             | WorkloadConfig::Systemd(_)
             | WorkloadConfig::Process(_)
+            | WorkloadConfig::Kubernetes(_)
             | WorkloadConfig::Windows(_) => "docker".to_owned(),
         }
     }
@@ -121,6 +125,7 @@ impl By<'_> {
                 let pid = pid_of(process);
                 format!("kill {pid} && while kill -0 {pid} 2>/dev/null; do sleep 1; done")
             }
+            WorkloadConfig::Kubernetes(to) => return kubectl::stop(to),
             WorkloadConfig::Windows(windows) => format!("# there: Stop-Service {}", windows.service),
         }]
     }
@@ -135,6 +140,7 @@ impl By<'_> {
             WorkloadConfig::Process(process) => {
                 format!("kill -0 {} 2>/dev/null && echo it runs || echo it does not run", pid_of(process))
             }
+            WorkloadConfig::Kubernetes(to) => return kubectl::runs(to),
             WorkloadConfig::Windows(windows) => format!("# there: Get-Service {}", windows.service),
         }]
     }
@@ -165,6 +171,7 @@ impl By<'_> {
                     ),
                 ]
             }
+            WorkloadConfig::Kubernetes(to) => kubectl::start(to),
             WorkloadConfig::Windows(windows) => vec![format!("# there: Start-Service {}", windows.service)],
         }
     }
@@ -180,6 +187,7 @@ impl By<'_> {
                 (None, Manager::User) => format!("journalctl --user -n 200 -u {}", quoted(&systemd.unit)),
             },
             WorkloadConfig::Process(process) => format!("tail -n 200 {}", shown(&process.log)),
+            WorkloadConfig::Kubernetes(to) => return kubectl::log(to),
             WorkloadConfig::Windows(_) => r"# there: %PROGRAMDATA%\VaultPAM\connector.log".to_owned(),
         }]
     }
@@ -189,6 +197,8 @@ impl By<'_> {
             WorkloadConfig::Docker(docker) => docker.token_file.clone(),
             WorkloadConfig::Systemd(systemd) => systemd.token_file.clone(),
             WorkloadConfig::Process(process) => process.token_file.clone(),
+            // On its way to a Secret.
+            WorkloadConfig::Kubernetes(_) => PathBuf::from("/dev/shm/recover-token"),
             WorkloadConfig::Windows(_) => PathBuf::from("TOKEN_FILE"),
         }
     }
@@ -255,6 +265,18 @@ impl By<'_> {
                 let each = |name: &String| format!("{} volume inspect {}", self.docker(), quoted(name));
                 volume.originals.iter().map(each).collect()
             }
+            StorageConfig::KubernetesClaim(claim) => self.pods(|to| kubectl::search(to, claim)),
+        }
+    }
+
+    /// Where it is one of Kubernetes.
+    fn pods(&self, lines: impl FnOnce(&KubernetesConfig) -> Lines) -> Lines {
+        match &self.target.workload {
+            WorkloadConfig::Kubernetes(to) => lines(to),
+            WorkloadConfig::Process(_)
+            | WorkloadConfig::Systemd(_)
+            | WorkloadConfig::Docker(_)
+            | WorkloadConfig::Windows(_) => Vec::new(),
         }
     }
 
@@ -268,6 +290,7 @@ impl By<'_> {
                 self.docker(),
                 quoted(&docker.container)
             )],
+            (StorageConfig::KubernetesClaim(_), _) => self.pods(kubectl::durable),
             (StorageConfig::DockerVolume(_), _) => Vec::new(),
         }
     }
@@ -289,6 +312,7 @@ impl By<'_> {
                     volume.mount
                 )]
             }
+            StorageConfig::KubernetesClaim(_) => self.pods(kubectl::set_aside),
         }
     }
 
@@ -319,6 +343,7 @@ impl By<'_> {
                     ),
                 ]
             }
+            (StorageConfig::KubernetesClaim(_), _) => self.pods(|to| kubectl::reattach(to, original)),
             (StorageConfig::SystemdUnit(_) | StorageConfig::DockerVolume(_), _) => Vec::new(),
         }
     }
@@ -377,6 +402,7 @@ impl By<'_> {
             WorkloadConfig::Systemd(_)
             | WorkloadConfig::Process(_)
             | WorkloadConfig::Docker(_)
+            | WorkloadConfig::Kubernetes(_)
             | WorkloadConfig::Windows(_) => ".secret".to_owned(),
         };
         lines.push(format!(
@@ -402,12 +428,14 @@ impl By<'_> {
             WorkloadConfig::Process(process) if !process.token_arguments.is_empty() => {
                 vec![format!("# this once, add to the command: {}", process.token_arguments.join(" "))]
             }
+            WorkloadConfig::Kubernetes(to) => kubectl::hand_over(to, &self.token_file().display().to_string()),
             WorkloadConfig::Process(_) | WorkloadConfig::Docker(_) | WorkloadConfig::Windows(_) => Vec::new(),
         }
     }
 
     fn withdraw(&self) -> Lines {
         let mut lines = vec![format!("rm -f {}", shown(&self.token_file()))];
+        lines.extend(self.pods(|to| vec![kubectl::withdraw(to)]));
         if let WorkloadConfig::Systemd(systemd) = &self.target.workload
             && systemd.token != TokenAs::File
         {

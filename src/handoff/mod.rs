@@ -2,6 +2,7 @@
 
 mod commands;
 mod kms;
+mod kubectl;
 
 use std::path::Path;
 

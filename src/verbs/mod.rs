@@ -11,6 +11,7 @@ mod init;
 mod journal;
 mod killed;
 mod layers;
+mod look;
 mod manual;
 mod plan;
 mod procedure;
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit, Fault> {
     match command {
         Command::Plan(words) => plan::plan(global, &words.start, words.out.as_deref(), printer),
         Command::Diagnose(words) => diagnose::diagnose(global, &words, printer),
+        Command::Look(words) => look::look(&words, printer),
         Command::SupportBundle(words) => support_bundle::support_bundle(global, &words, printer),
         Command::Resume { run, all } => act::resume(global, run.as_deref(), all, printer),
         Command::Approve(answer) => act::answer(global, answer, false, printer),

@@ -18,11 +18,12 @@ mod docker;
 mod engine;
 #[path = "../harness/kubernetes/mod.rs"]
 mod kubernetes;
-#[path = "kubernetes.rs"]
-mod kubernetes_lane;
+mod kubernetes_cluster;
 mod lane;
 #[path = "../harness/packages.rs"]
 mod packages;
+mod pods;
+mod pods_more;
 #[path = "../lossy/random.rs"]
 mod random;
 #[path = "../harness/sandbox.rs"]
@@ -46,7 +47,7 @@ const LANES: &[Lane] = &[
     ("systemd-user", systemd_user::run),
     ("systemd-system", systemd_system::run),
     ("docker", docker::run),
-    ("kubernetes", kubernetes_lane::run),
+    ("kubernetes", pods::run),
     ("spire", spire_lane::run),
 ];
 

@@ -6,6 +6,7 @@
 
 mod docker;
 mod file;
+mod lease;
 
 use std::path::Path;
 
@@ -17,6 +18,7 @@ use crate::config::{StorageConfig, WorkloadConfig};
 use crate::trouble::{Trouble, code};
 use docker::DockerMark;
 use file::FileMark;
+use lease::LeaseMark;
 
 /// Who marks: one state directory on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +149,7 @@ pub(crate) struct Mark {
 enum At {
     File(FileMark),
     Docker(DockerMark),
+    Lease(LeaseMark),
     /// A configuration that was not checked.
     Nowhere,
 }
@@ -158,10 +161,8 @@ impl Mark {
             // Wherever the unit is told to keep its files, this path stays.
             (StorageConfig::SystemdUnit(unit), _) => At::File(FileMark::beside(&unit.path)),
             (StorageConfig::DockerVolume(_), WorkloadConfig::Docker(docker)) => At::Docker(DockerMark::on(docker)),
-            (
-                StorageConfig::DockerVolume(_),
-                WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_) | WorkloadConfig::Windows(_),
-            ) => At::Nowhere,
+            (StorageConfig::KubernetesClaim(_), WorkloadConfig::Kubernetes(owner)) => At::Lease(LeaseMark::on(owner)),
+            (StorageConfig::DockerVolume(_) | StorageConfig::KubernetesClaim(_), _) => At::Nowhere,
         };
         Self { holder, at }
     }
@@ -176,6 +177,7 @@ impl Mark {
         match &self.at {
             At::File(file) => file.path().display().to_string(),
             At::Docker(docker) => format!("the container {}", docker.name()),
+            At::Lease(lease) => lease.place(),
             At::Nowhere => "nowhere".to_owned(),
         }
     }
@@ -194,6 +196,7 @@ impl Mark {
         match &self.at {
             At::File(file) => file.change(|stands| stands.claimed(&by, epoch, meaning)).await,
             At::Docker(docker) => docker.claim(&by, epoch, meaning).await,
+            At::Lease(lease) => lease.change(|stands| stands.claimed(&by, epoch, meaning)).await,
             At::Nowhere => Err(nowhere()),
         }
     }
@@ -208,6 +211,14 @@ impl Mark {
                     Ok(stands)
                 })
                 .await
+            }
+            At::Lease(lease) => {
+                lease
+                    .change(|mut stands| {
+                        stands.forget(epoch, &self.holder);
+                        Ok(stands)
+                    })
+                    .await
             }
             // What is only ever made is not taken back.
             At::Docker(_) => Ok(()),
@@ -228,6 +239,16 @@ impl Mark {
                 .await
             }
             At::Docker(docker) => docker.release(&self.holder).await,
+            At::Lease(lease) => {
+                lease
+                    .change(|mut stands| {
+                        if stands.foreign(&self.holder).is_none() {
+                            stands.claim = None;
+                        }
+                        Ok(stands)
+                    })
+                    .await
+            }
             At::Nowhere => Err(nowhere()),
         }
     }
@@ -236,6 +257,7 @@ impl Mark {
     pub(crate) async fn other(&self) -> Result<Option<Claim>, Trouble> {
         match &self.at {
             At::File(file) => Ok(file.look().await?.foreign(&self.holder).cloned()),
+            At::Lease(lease) => Ok(lease.look().await?.foreign(&self.holder).cloned()),
             At::Docker(docker) => Ok(docker.look().await?.filter(|claim| claim.holder != self.holder)),
             At::Nowhere => Err(nowhere()),
         }

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "not every test binary needs all of a cluster")]
 
 mod api;
+mod kubelet;
 mod ports;
 mod ward;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use api::Api;
+pub use kubelet::{CLASS, Kubelet, Node};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use ward::Ward;

@@ -127,8 +127,8 @@ impl Connector {
         let invalid = |why: String| Validated::Invalid { why: self.known().line(&why) };
         let event = if let Some(why) = missing {
             invalid(why)
-        } else if self.workload.token_file().symlink_metadata().is_ok() {
-            invalid(format!("a token is still within its sight: {}", self.workload.token_file().display()))
+        } else if let Some(place) = self.workload.token_in_sight().await? {
+            invalid(format!("a token is still within its sight: {place}"))
         } else {
             match self.storage.identity().await {
                 Looked::There(identity) => agree(&told.status, &identity)

@@ -3,7 +3,6 @@
 use recover_engine::{Act, Probed, Seen, Told};
 use recover_steps::{Mint, Minted, Token, refusal};
 
-use super::handover;
 use super::join::probe_mint_here;
 use super::revoke::close;
 use crate::authority::{Authority, Failure, Http, TokenState};
@@ -22,10 +21,7 @@ impl Connector {
         let label = label(act);
         // Both places are proven before there is a secret that would have nowhere to go.
         let folder = self.secrets.open(&act.run.to_string())?;
-        let file = self.workload.token_file();
-        handover::prove(file).map_err(|e| {
-            Trouble::refused(code::SECRETS, format!("no token can be handed over at {}: {e}", file.display()))
-        })?;
+        self.workload.prove_handover().await?;
         if folder.holds(&label).map_err(|e| Trouble::retry(e.to_string()))? {
             return Err(Trouble::Unknown(format!("a secret is already kept under label {label}")));
         }

@@ -3,7 +3,6 @@
 mod crash_loop;
 mod enrollment;
 mod evidence;
-mod handover;
 mod join;
 mod life;
 mod look;

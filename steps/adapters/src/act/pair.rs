@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use recover_engine::{Act, Probed, Reason, Seen, Told};
 use recover_steps::{Pair, Paired, refusal};
 
-use super::handover;
 use super::look::Poll;
 use crate::authority::{Failure, Token, TokenState};
 use crate::connector::Connector;
@@ -36,27 +35,17 @@ impl Connector {
         }
         let lock = self.stopped().await?;
         self.make_sure(step, &sealed).await?;
-        let file = self.workload.token_file();
-        let worded = self.workload.worded(&sealed.secret);
-        let started = match handover::write(file, &step.token.label, &worded) {
-            Ok(()) => match self.workload.show_token().await {
-                Ok(()) => self.workload.start_with_token(&lock).await,
-                // Nobody reads a drop-in without a start.
-                Err(trouble) => Err(Trouble::refused(code::SECRETS, trouble.text().to_owned())),
-            },
-            Err(e) => Err(Trouble::refused(
-                code::SECRETS,
-                format!("the token cannot be handed over at {}: {e}", file.display()),
-            )),
+        let started = match self.workload.hand_over(act.run, &step.token.label, &sealed.secret).await {
+            Ok(()) => self.workload.start_with_token(&lock).await,
+            Err(trouble) => Err(trouble),
         };
         if let Err(trouble) = started {
             // The lock is still ours and nothing runs: what is taken away now was seen by nobody.
-            let hidden = self.workload.hide_token().await;
-            let taken = handover::remove(file, &step.token.label, Some(&worded), act.run.begun_at());
-            return Err(if taken.is_ok() && hidden.is_ok() { trouble } else { trouble.midway() });
+            let taken = self.workload.take_back(act.run, &step.token.label, Some(&sealed.secret)).await;
+            return Err(if taken.is_ok() { trouble } else { trouble.midway() });
         }
         drop(lock);
-        drop((sealed, worded));
+        drop(sealed);
         self.paired(step).await
     }
 

@@ -3,7 +3,6 @@
 use recover_engine::Act;
 use recover_steps::{RevokeOrphan, Revoked, Token, Withdraw, Withdrawn};
 
-use super::handover;
 use crate::authority::{Authority, Failure, Http, Spire, TokenState};
 use crate::connector::Connector;
 use crate::trouble::Trouble;
@@ -57,14 +56,7 @@ impl Connector {
     pub(super) async fn withdraw(&self, act: &Act, label: &str) -> Result<(), Trouble> {
         let run = act.run.to_string();
         let sealed = self.secrets.find(&run, label)?;
-        let file = self.workload.token_file();
-        // First: a unit that is told of a file that is not there does not start.
-        self.workload.hide_token().await?;
-        let worded = sealed.as_ref().map(|sealed| self.workload.worded(&sealed.secret));
-        handover::remove(file, label, worded.as_ref(), act.run.begun_at()).map_err(|e| {
-            // It stays there until it can be removed, and trying again does no harm.
-            Trouble::retry(format!("the file {} cannot be removed ({e})", file.display()))
-        })?;
+        self.workload.take_back(act.run, label, sealed.as_ref().map(|sealed| &sealed.secret)).await?;
         self.secrets.remove(&run, label)
     }
 

@@ -1,5 +1,6 @@
 //! What a configuration says about one connector: where its workload, storage and authority are, and how long things take.
 
+mod kubernetes;
 mod spire;
 mod storage;
 mod trust;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::{CredentialRef, Dialect, Origin};
 use crate::span::Span;
+pub use kubernetes::{ClaimConfig, KubernetesConfig, WorkloadKind};
 pub use spire::SpireConfig;
 pub use storage::{DirectoryConfig, StorageConfig, UnitStorageConfig, VolumeConfig};
 pub use trust::TrustConfig;
@@ -113,6 +115,16 @@ impl ConfigError {
         Self { key: "storage.systemd-unit", wrong }
     }
 
+    pub(crate) fn of_no_pod() -> Self {
+        let wrong = "needs `workload.kubernetes`: it is mounted in a pod".to_owned();
+        Self { key: "storage.kubernetes-claim", wrong }
+    }
+
+    pub(crate) fn of_no_host() -> Self {
+        let wrong = "cannot be that of a pod: name its claim, as `storage.kubernetes-claim`".to_owned();
+        Self { key: "storage.directory", wrong }
+    }
+
     pub(crate) fn of_no_container() -> Self {
         let wrong = "needs `workload.docker`: it is mounted in a container".to_owned();
         Self { key: "storage.docker-volume", wrong }
@@ -139,6 +151,7 @@ impl ConnectorConfig {
             WorkloadConfig::Process(process) => process.places()?,
             WorkloadConfig::Systemd(systemd) => systemd.places()?,
             WorkloadConfig::Docker(docker) => docker.places()?,
+            WorkloadConfig::Kubernetes(kubernetes) => kubernetes.places()?,
             WorkloadConfig::Windows(windows) => return Err(windows.refused()),
         };
         let trust = self.trust.as_ref().map(TrustConfig::places).transpose()?.unwrap_or_default();

@@ -50,6 +50,7 @@ impl SpireConfig {
             WorkloadConfig::Process(_)
             | WorkloadConfig::Systemd(_)
             | WorkloadConfig::Docker(_)
+            | WorkloadConfig::Kubernetes(_)
             | WorkloadConfig::Windows(_) => {
                 return err(
                     "authority.spire-join-token",

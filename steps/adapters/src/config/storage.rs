@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Places, WorkloadConfig, docker_name, err, file_name, is_variable};
+use super::{ClaimConfig, ConfigError, Places, WorkloadConfig, docker_name, err, file_name, is_variable};
 
 /// A directory that a unit of systemd is told of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,8 @@ pub enum StorageConfig {
     SystemdUnit(UnitStorageConfig),
     /// What is mounted in the container of Docker that is the workload: a volume, or a directory of this host.
     DockerVolume(VolumeConfig),
+    /// The claim that is mounted in the pod of Kubernetes that is the workload.
+    KubernetesClaim(ClaimConfig),
 }
 
 /// What is mounted at one path of a container.
@@ -64,7 +66,7 @@ pub struct DirectoryConfig {
     pub identity: String,
 }
 
-fn identity_json() -> String {
+pub(super) fn identity_json() -> String {
     "identity.json".to_owned()
 }
 
@@ -73,9 +75,10 @@ impl UnitStorageConfig {
     pub(super) fn places(&self, workload: &WorkloadConfig) -> Result<Places<'_>, ConfigError> {
         match workload {
             WorkloadConfig::Systemd(_) => {}
-            WorkloadConfig::Process(_) | WorkloadConfig::Docker(_) | WorkloadConfig::Windows(_) => {
-                return Err(ConfigError::of_no_unit());
-            }
+            WorkloadConfig::Process(_)
+            | WorkloadConfig::Docker(_)
+            | WorkloadConfig::Kubernetes(_)
+            | WorkloadConfig::Windows(_) => return Err(ConfigError::of_no_unit()),
         }
         if self.variable.as_deref().is_some_and(|name| !is_variable(name)) {
             return err("storage.systemd-unit.variable", "must be the name of a variable of the environment");
@@ -93,7 +96,15 @@ impl StorageConfig {
     pub(super) fn places(&self, workload: &WorkloadConfig) -> Result<Places<'_>, ConfigError> {
         match self {
             Self::SystemdUnit(unit) => unit.places(workload),
+            Self::KubernetesClaim(claim) => claim.places(workload),
             Self::Directory(directory) => {
+                match workload {
+                    WorkloadConfig::Kubernetes(_) => return Err(ConfigError::of_no_host()),
+                    WorkloadConfig::Process(_)
+                    | WorkloadConfig::Systemd(_)
+                    | WorkloadConfig::Docker(_)
+                    | WorkloadConfig::Windows(_) => {}
+                }
                 if directory.originals.contains(&directory.path) {
                     return err("storage.directory.originals", "names the workload's own directory");
                 }
@@ -106,9 +117,10 @@ impl StorageConfig {
             Self::DockerVolume(volume) => {
                 match workload {
                     WorkloadConfig::Docker(_) => {}
-                    WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_) | WorkloadConfig::Windows(_) => {
-                        return Err(ConfigError::of_no_container());
-                    }
+                    WorkloadConfig::Process(_)
+                    | WorkloadConfig::Systemd(_)
+                    | WorkloadConfig::Kubernetes(_)
+                    | WorkloadConfig::Windows(_) => return Err(ConfigError::of_no_container()),
                 }
                 if !volume.originals.iter().all(|name| docker_name(name)) {
                     return err("storage.docker-volume.originals", "must be names of volumes");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Places, docker_name, err, file_name, is_variable};
+use super::{ConfigError, KubernetesConfig, Places, docker_name, err, file_name, is_variable};
 
 /// What runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +17,8 @@ pub enum WorkloadConfig {
     Systemd(SystemdConfig),
     /// A container of Docker on this host.
     Docker(DockerConfig),
+    /// A Deployment or StatefulSet of Kubernetes.
+    Kubernetes(KubernetesConfig),
     /// A service of a Windows host. It is not driven: whoever names one is told the steps to take by hand.
     Windows(WindowsConfig),
 }

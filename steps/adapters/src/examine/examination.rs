@@ -106,6 +106,9 @@ impl Connector {
     async fn identity(&self, now: Millis, status: Option<&Status>, storage: &Look<StorageSeen>) -> Look<IdentitySeen> {
         let from = self.storage.place();
         let known = self.authority.known();
+        if let Some(why) = self.storage.blind() {
+            return Look::not_read(from, why);
+        }
         let disputed = |identity: &Identity| {
             // Of another serial it is another identity, and no wrong copy of this one.
             let status = status.filter(|status| status.serial() == Some(identity.serial.as_str()))?;

@@ -25,7 +25,7 @@ pub(super) struct Mount {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judged {
+pub(crate) enum Judged {
     Durable,
     Refuted,
     Undecided,
@@ -145,6 +145,12 @@ pub(super) fn mount_of(folder: &OwnedFd, path: &Path) -> Result<(Mount, String),
     }
     let on = format!("{} on {}", mount.kind, mount.source);
     Ok((mount, on))
+}
+
+/// What an open directory is on, judged and in words; nothing where that cannot be told.
+pub(crate) fn mount_judged(folder: &OwnedFd, path: &Path) -> Option<(Judged, String)> {
+    let (mount, on) = mount_of(folder, path).ok()?;
+    Some((judge(&mount, path, &block_device), on))
 }
 
 fn mounts(table: &str) -> impl Iterator<Item = Mount> + '_ {

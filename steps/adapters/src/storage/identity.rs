@@ -24,7 +24,8 @@ pub(crate) struct Identity {
     pub(crate) not_after: Option<Millis>,
     /// Why nothing can ever be done with it again, where that can be told.
     pub(crate) dead: Option<String>,
-    certificate: Option<Digest>,
+    /// The fingerprint that its certificate gives it.
+    certificate: Option<String>,
 }
 
 /// What is where an identity should be.
@@ -61,11 +62,21 @@ impl Identity {
         Self { serial, own_fingerprint: None, not_after: Some(not_after), dead, certificate: None }
     }
 
+    /// That which was told of from where it is: its own fingerprint, and the one it has without.
+    pub(crate) fn told(
+        serial: String,
+        (own_fingerprint, fingerprint): (Option<String>, String),
+        not_after: Option<Millis>,
+        dead: Option<String>,
+    ) -> Self {
+        Self { serial, own_fingerprint, not_after, dead, certificate: Some(fingerprint) }
+    }
+
     /// A fingerprint of the public part: the file's own, or a digest of the certificate, or of the serial.
     pub(crate) fn fingerprint(&self) -> String {
-        match (&self.own_fingerprint, self.certificate) {
+        match (&self.own_fingerprint, &self.certificate) {
             (Some(own), _) => own.clone(),
-            (None, Some(certificate)) => format!("sha256:{certificate}"),
+            (None, Some(certificate)) => certificate.clone(),
             (None, None) => format!("sha256:{}", Digest::of(self.serial.as_bytes())),
         }
     }
@@ -80,7 +91,7 @@ pub(crate) fn look(directory: &Path, name: &str) -> Looked {
     }
 }
 
-pub(super) fn look_in(folder: &std::os::fd::OwnedFd, name: &str) -> Looked {
+pub(crate) fn look_in(folder: &std::os::fd::OwnedFd, name: &str) -> Looked {
     let file = match files::open_in(folder, Path::new(name), OFlags::RDONLY, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Looked::Absent,
@@ -113,7 +124,7 @@ fn parse(bytes: &[u8]) -> Result<Identity, &'static str> {
     if !word(&public.serial) || !public.fingerprint.as_deref().is_none_or(word) {
         return Err("its serial or fingerprint is not one word of printable characters");
     }
-    let certificate = public.certificate.map(|c| Digest::of(c.as_bytes()));
+    let certificate = public.certificate.map(|c| format!("sha256:{}", Digest::of(c.as_bytes())));
     let not_after = public.not_after.as_str().and_then(time::parse);
     Ok(Identity { serial: public.serial, own_fingerprint: public.fingerprint, not_after, dead: None, certificate })
 }

@@ -1,5 +1,6 @@
 //! Storage: one file per question that is asked of it, and one enum over the kinds.
 
+mod claim;
 mod directory;
 mod durability;
 mod identity;
@@ -17,8 +18,10 @@ use crate::config::{ConfigError, StorageConfig, WorkloadConfig};
 use crate::facts::Facts;
 use crate::trouble::Trouble;
 
+use claim::Claim;
 pub(crate) use directory::Directory;
-pub(crate) use identity::{Identity, Looked};
+pub(crate) use durability::{Judged, mount_judged};
+pub(crate) use identity::{Identity, Looked, look_in};
 use unit::UnitDirectory;
 use volume::Volume;
 
@@ -31,6 +34,8 @@ pub(crate) enum Storage {
     Unit(UnitDirectory),
     /// What is mounted in a container of Docker.
     Volume(Volume),
+    /// What is mounted in a pod of Kubernetes.
+    Claim(Claim),
 }
 
 impl Storage {
@@ -40,21 +45,20 @@ impl Storage {
     /// If the workload is none that could have it.
     pub(crate) fn new(config: StorageConfig, workload: &WorkloadConfig) -> Result<Self, ConfigError> {
         match (config, workload) {
+            (StorageConfig::Directory(_), WorkloadConfig::Kubernetes(_)) => Err(ConfigError::of_no_host()),
             (StorageConfig::Directory(config), _) => Ok(Self::Directory(Directory::new(config))),
             (StorageConfig::DockerVolume(config), WorkloadConfig::Docker(docker)) => {
                 Ok(Self::Volume(Volume::new(config, docker)))
             }
-            (
-                StorageConfig::DockerVolume(_),
-                WorkloadConfig::Process(_) | WorkloadConfig::Systemd(_) | WorkloadConfig::Windows(_),
-            ) => Err(ConfigError::of_no_container()),
+            (StorageConfig::DockerVolume(_), _) => Err(ConfigError::of_no_container()),
             (StorageConfig::SystemdUnit(config), WorkloadConfig::Systemd(systemd)) => {
                 Ok(Self::Unit(UnitDirectory::new(config, systemd)))
             }
-            (
-                StorageConfig::SystemdUnit(_),
-                WorkloadConfig::Process(_) | WorkloadConfig::Docker(_) | WorkloadConfig::Windows(_),
-            ) => Err(ConfigError::of_no_unit()),
+            (StorageConfig::SystemdUnit(_), _) => Err(ConfigError::of_no_unit()),
+            (StorageConfig::KubernetesClaim(config), WorkloadConfig::Kubernetes(kubernetes)) => {
+                Ok(Self::Claim(Claim::new(config, kubernetes)))
+            }
+            (StorageConfig::KubernetesClaim(_), _) => Err(ConfigError::of_no_pod()),
         }
     }
 
@@ -64,6 +68,7 @@ impl Storage {
             Self::Directory(directory) => directory.facts(facts),
             Self::Unit(unit) => unit.facts(facts).await,
             Self::Volume(volume) => volume.facts(facts).await,
+            Self::Claim(claim) => claim.facts(facts).await,
         }
     }
 
@@ -73,6 +78,7 @@ impl Storage {
             Self::Directory(directory) => directory.recorded(facts),
             Self::Unit(unit) => unit.recorded(facts),
             Self::Volume(volume) => volume.recorded(facts),
+            Self::Claim(claim) => claim.recorded(facts),
         }
     }
 
@@ -82,6 +88,15 @@ impl Storage {
             Self::Directory(directory) => directory.identity(),
             Self::Unit(unit) => unit.identity().await,
             Self::Volume(volume) => volume.identity().await,
+            Self::Claim(claim) => claim.identity().await,
+        }
+    }
+
+    /// Why the identity cannot be looked at without making something, where that is so.
+    pub(crate) fn blind(&self) -> Option<String> {
+        match self {
+            Self::Directory(_) | Self::Unit(_) | Self::Volume(_) => None,
+            Self::Claim(claim) => Some(claim.blind()),
         }
     }
 
@@ -91,6 +106,7 @@ impl Storage {
             Self::Directory(directory) => directory.seen(serial),
             Self::Unit(unit) => unit.seen(serial).await,
             Self::Volume(volume) => volume.seen(serial).await,
+            Self::Claim(claim) => claim.seen().await,
         }
     }
 
@@ -100,6 +116,7 @@ impl Storage {
             Self::Directory(directory) => directory.place(),
             Self::Unit(unit) => unit.place(),
             Self::Volume(volume) => volume.place(),
+            Self::Claim(claim) => claim.place(),
         }
     }
 
@@ -109,6 +126,7 @@ impl Storage {
             Self::Directory(directory) => directory.search(epoch),
             Self::Unit(unit) => unit.search(epoch).await,
             Self::Volume(volume) => volume.search(epoch, run).await,
+            Self::Claim(claim) => claim.search(epoch).await,
         }
     }
 
@@ -123,6 +141,7 @@ impl Storage {
             Self::Directory(directory) => directory.prove_durable(which, run, epoch),
             Self::Unit(unit) => unit.prove_durable(which, run, epoch).await,
             Self::Volume(volume) => volume.prove_durable(which, run, epoch).await,
+            Self::Claim(claim) => claim.prove_durable(which, epoch).await,
         }
     }
 
@@ -132,6 +151,7 @@ impl Storage {
             Self::Directory(directory) => directory.reattach(original, run).map(|()| None),
             Self::Unit(unit) => unit.reattach(original, run).await.map(Some),
             Self::Volume(volume) => volume.reattach(original, run).await.map(Some),
+            Self::Claim(claim) => claim.reattach(original, run).await.map(Some),
         }
     }
 
@@ -141,6 +161,7 @@ impl Storage {
             Self::Directory(directory) => directory.detach(original, run).map(|()| None),
             Self::Unit(unit) => unit.detach(run).await.map(Some),
             Self::Volume(volume) => volume.detach(run).await.map(Some),
+            Self::Claim(claim) => claim.detach(run).await.map(Some),
         }
     }
 
@@ -150,6 +171,7 @@ impl Storage {
             Self::Directory(directory) => directory.set_aside(run).map(|()| None),
             Self::Unit(unit) => unit.set_aside(run).await.map(|()| None),
             Self::Volume(volume) => volume.set_aside(run).await.map(Some),
+            Self::Claim(claim) => claim.set_aside(run).await.map(Some),
         }
     }
 
@@ -159,6 +181,7 @@ impl Storage {
             Self::Directory(directory) => directory.put_back(run).map(|()| None),
             Self::Unit(unit) => unit.put_back(run).await.map(|()| None),
             Self::Volume(volume) => volume.put_back(run).await.map(Some),
+            Self::Claim(claim) => claim.put_back(run).await.map(Some),
         }
     }
 
@@ -168,6 +191,7 @@ impl Storage {
             // What was moved aside is a person's to look at.
             Self::Directory(_) | Self::Unit(_) => Ok(()),
             Self::Volume(volume) => volume.tidy().await,
+            Self::Claim(claim) => claim.tidy().await,
         }
     }
 }

@@ -16,9 +16,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Whoever has it is the only one on this host who starts or ends the workload, and no start is under way.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "the lock is held as long as the descriptor is")] OwnedFd);
+pub(crate) struct Lock(#[expect(dead_code, reason = "the lock is held as long as the descriptor is")] Option<OwnedFd>);
 
 impl Lock {
+    /// Of a workload that is on no host: the mark at the target is what keeps others from it.
+    pub(super) const fn of_a_cluster() -> Self {
+        Self(None)
+    }
+
     /// Waits for it. The caller's own limit ends the waiting.
     pub(super) async fn take(path: &Path) -> Result<Self, Trouble> {
         let failed = |e: &dyn Display| {
@@ -31,7 +36,7 @@ impl Lock {
             .map_err(|e| failed(&e))?;
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self(file)),
+                Ok(()) => return Ok(Self(Some(file))),
                 Err(Errno::WOULDBLOCK | Errno::INTR) => tokio::time::sleep(PAUSE).await,
                 Err(e) => return Err(failed(&e)),
             }

@@ -1,18 +1,18 @@
 //! Workloads: one file per way of running one, and one enum over them.
 
 mod docker;
+mod handover;
+mod kubernetes;
 mod launch;
 mod lock;
 mod pidfile;
 mod process;
 mod systemd;
 mod table;
-
-use std::path::Path;
+mod token;
 
 use recover_steps::Instance;
 use recover_steps::examined::{Look, WorkloadSeen};
-use secrecy::SecretString;
 
 use crate::config::{ConfigError, StorageConfig, Timing, WorkloadConfig};
 use crate::facts::Facts;
@@ -20,6 +20,7 @@ use crate::trouble::Trouble;
 
 use docker::Docker;
 pub(crate) use docker::{Named, aside_prefix, find, user_of};
+use kubernetes::Kubernetes;
 pub(crate) use lock::Lock;
 use process::Process;
 use systemd::Systemd;
@@ -36,6 +37,8 @@ pub(crate) enum Workload {
     Systemd(Systemd),
     /// A container of Docker on this host.
     Docker(Docker),
+    /// A Deployment or StatefulSet of Kubernetes.
+    Kubernetes(Kubernetes),
 }
 
 impl Workload {
@@ -50,9 +53,20 @@ impl Workload {
             WorkloadConfig::Docker(config) => {
                 let mount = match storage {
                     StorageConfig::DockerVolume(volume) => Some(volume.mount.clone()),
-                    StorageConfig::Directory(_) | StorageConfig::SystemdUnit(_) => None,
+                    StorageConfig::Directory(_) | StorageConfig::SystemdUnit(_) | StorageConfig::KubernetesClaim(_) => {
+                        None
+                    }
                 };
                 Self::Docker(Docker::new(config, mount, timing.stop_within.as_duration()))
+            }
+            WorkloadConfig::Kubernetes(config) => {
+                let mount = match storage {
+                    StorageConfig::KubernetesClaim(claim) => Some(claim.mount.clone()),
+                    StorageConfig::Directory(_) | StorageConfig::SystemdUnit(_) | StorageConfig::DockerVolume(_) => {
+                        None
+                    }
+                };
+                Self::Kubernetes(Kubernetes::new(&config, mount))
             }
             WorkloadConfig::Windows(config) => return Err(config.refused()),
         })
@@ -64,39 +78,7 @@ impl Workload {
             Self::Process(process) => process.facts(facts),
             Self::Systemd(unit) => unit.facts(facts).await,
             Self::Docker(container) => container.facts(facts).await,
-        }
-    }
-
-    /// The file through which it gets a token, as a path on this host. It is on tmpfs.
-    pub(crate) fn token_file(&self) -> &Path {
-        match self {
-            Self::Process(process) => process.token_file(),
-            Self::Systemd(unit) => unit.token_file(),
-            Self::Docker(container) => container.token_file(),
-        }
-    }
-
-    /// The token as the workload is to find it in that file.
-    pub(crate) fn worded(&self, secret: &SecretString) -> SecretString {
-        match self {
-            Self::Systemd(unit) => unit.worded(secret),
-            Self::Process(_) | Self::Docker(_) => secret.clone(),
-        }
-    }
-
-    /// Tells the workload of that file, where it does not look at it by itself.
-    pub(crate) async fn show_token(&self) -> Result<(), Trouble> {
-        match self {
-            Self::Systemd(unit) => unit.show_token().await,
-            Self::Process(_) | Self::Docker(_) => Ok(()),
-        }
-    }
-
-    /// Undoes [`Self::show_token`].
-    pub(crate) async fn hide_token(&self) -> Result<(), Trouble> {
-        match self {
-            Self::Systemd(unit) => unit.hide_token().await,
-            Self::Process(_) | Self::Docker(_) => Ok(()),
+            Self::Kubernetes(owner) => owner.facts(facts).await,
         }
     }
 
@@ -106,6 +88,7 @@ impl Workload {
             Self::Process(process) => process.seen(),
             Self::Systemd(unit) => unit.seen().await,
             Self::Docker(container) => container.seen().await,
+            Self::Kubernetes(owner) => owner.seen().await,
         }
     }
 
@@ -115,6 +98,7 @@ impl Workload {
             Self::Process(process) => process.log_place(),
             Self::Systemd(unit) => unit.log_place(),
             Self::Docker(container) => container.log_place(),
+            Self::Kubernetes(owner) => owner.log_place(),
         }
     }
 
@@ -124,6 +108,7 @@ impl Workload {
             Self::Process(process) => process.log_tail().map_err(|e| e.to_string()),
             Self::Systemd(unit) => unit.log_tail().await,
             Self::Docker(container) => container.log_tail().await,
+            Self::Kubernetes(owner) => owner.log_tail().await,
         }
     }
 
@@ -133,6 +118,7 @@ impl Workload {
             Self::Process(process) => process.lock().await,
             Self::Systemd(unit) => unit.lock().await,
             Self::Docker(container) => container.lock().await,
+            Self::Kubernetes(_) => Ok(Lock::of_a_cluster()),
         }
     }
 
@@ -142,6 +128,7 @@ impl Workload {
             Self::Process(process) => process.running(),
             Self::Systemd(unit) => unit.running().await,
             Self::Docker(container) => container.running().await,
+            Self::Kubernetes(owner) => owner.running().await,
         }
     }
 
@@ -151,6 +138,7 @@ impl Workload {
             Self::Process(process) => process.traces(lock),
             Self::Systemd(unit) => unit.traces().await,
             Self::Docker(container) => container.traces().await,
+            Self::Kubernetes(owner) => owner.traces().await,
         }
     }
 
@@ -160,6 +148,7 @@ impl Workload {
             Self::Process(process) => process.stop(lock).await,
             Self::Systemd(unit) => unit.stop().await,
             Self::Docker(container) => container.stop().await,
+            Self::Kubernetes(owner) => owner.stop().await,
         }
     }
 
@@ -169,6 +158,7 @@ impl Workload {
             Self::Process(process) => process.start(lock),
             Self::Systemd(unit) => unit.start().await,
             Self::Docker(container) => container.start().await,
+            Self::Kubernetes(owner) => owner.start().await,
         }
     }
 
@@ -176,7 +166,7 @@ impl Workload {
     pub(crate) async fn start_with_token(&self, lock: &Lock) -> Result<Instance, Trouble> {
         match self {
             Self::Process(process) => process.start_with_token(lock),
-            Self::Systemd(_) | Self::Docker(_) => self.start(lock).await,
+            Self::Systemd(_) | Self::Docker(_) | Self::Kubernetes(_) => self.start(lock).await,
         }
     }
 
@@ -186,6 +176,7 @@ impl Workload {
             Self::Process(process) => process.restart(lock, from).await,
             Self::Systemd(unit) => unit.restart(from).await,
             Self::Docker(container) => container.restart(from).await,
+            Self::Kubernetes(owner) => owner.restart(from).await,
         }
     }
 }

@@ -1,22 +1,13 @@
-//! A real API server with its controllers: it is what the lanes on it take it for.
+//! A real API server with its controllers is what the lanes on it take it for.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::kubernetes::{Api, Cluster, Wanted};
-use crate::lane::{Figures, Ran};
-
-pub fn run(_kills: u32) -> Ran {
-    let wanted = Wanted { controllers: true, users: vec!["edge".to_owned()], ..Wanted::default() };
-    match Cluster::start(wanted) {
-        Ok(mut cluster) => Ran::Done { figures: Figures::default(), problems: the_cluster_itself(&mut cluster) },
-        Err(why) => Ran::Not(why),
-    }
-}
+use crate::kubernetes::{Api, Cluster};
 
 /// Deployments become pods, who has no role is refused, what is written is in etcd, and the API server can be restarted alone.
-fn the_cluster_itself(cluster: &mut Cluster) -> Vec<String> {
+pub fn the_cluster_itself(cluster: &mut Cluster) -> Vec<String> {
     let api = cluster.api();
     let labels = json!({ "app": "tried" });
     let pod = json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "c", "image": "none" }] } });
@@ -41,7 +32,7 @@ fn the_cluster_itself(cluster: &mut Cluster) -> Vec<String> {
     problems
 }
 
-fn until(api: &Api, path: &str, holds: impl Fn(&Value) -> bool) -> bool {
+pub fn until(api: &Api, path: &str, holds: impl Fn(&Value) -> bool) -> bool {
     let until = Instant::now() + Duration::from_secs(30);
     while Instant::now() < until {
         if api.get(path).is_ok_and(|told| holds(&told.body)) {

@@ -50,6 +50,18 @@ pub fn server(ca: Option<&Ca>, name: &str, (from, to): Years, chain: bool) -> Ar
     Arc::new(config)
 }
 
+/// A certificate for this name by this authority, for servers and clients, and its key: two files, `NAME.pem` and `NAME.key`.
+#[allow(dead_code, reason = "not every test binary needs files")]
+pub fn files(home: &Path, ca: &Ca, file: &str, name: &str) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.extended_key_usages =
+        vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    std::fs::write(home.join(format!("{file}.pem")), params.signed_by(&key, &ca.issuer).unwrap().pem()).unwrap();
+    std::fs::write(home.join(format!("{file}.key")), key.serialize_pem()).unwrap();
+}
+
 /// A whole HTTP message: its head, and as much body as the head announces.
 pub fn message(from: &mut impl Read) -> Option<Vec<u8>> {
     let (mut bytes, mut byte) = (Vec::new(), [0]);

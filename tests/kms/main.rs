@@ -14,24 +14,56 @@
 mod kms;
 #[path = "../harness/openbao/mod.rs"]
 mod openbao;
+#[path = "../harness/packages.rs"]
+mod packages;
 mod rows;
+mod served;
 mod surface;
 
 use std::process::ExitCode;
 
 use kms::{Kind, Site, Wanted};
 
-/// A part: its name, what it needs, and what it does.
-type Part = (&'static str, Wanted, fn(&Site));
+/// A part: its name, what it is to run on, what it needs besides, and what it does.
+type Part = (&'static str, Wanted, Needs, fn(&Site));
+
+/// What not every machine or OpenBao can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    Nothing,
+    /// To start processes as somebody else.
+    Users,
+    /// A namespace with a seal of its own.
+    NamespaceSeal,
+    /// Metadata of a key that leaves a version out.
+    Hiding,
+    /// kube-apiserver and etcd.
+    Kubernetes,
+}
+
+impl Needs {
+    /// Why it cannot be had, if it cannot.
+    fn missing(self, site: &Site) -> Option<&'static str> {
+        match self {
+            Self::Nothing | Self::Kubernetes => None,
+            Self::Users => (!Site::users()).then_some("only root with setpriv can start processes as somebody else"),
+            Self::NamespaceSeal => (!site.peer.seals_namespaces()).then_some("this OpenBao's namespaces have no seal of their own"),
+            Self::Hiding => (site.peer.name() == "real").then_some("nothing that is asked of a real OpenBao makes it leave a version out"),
+        }
+    }
+}
 
 const fn wanted(auth: &'static str, generation: &'static str, nodes: usize) -> Wanted {
     Wanted { kind: Kind::Fake, auth, generation, nodes }
 }
 
 fn parts() -> Vec<Part> {
-    let rows = rows::ROWS.iter().map(|(name, row)| (*name, wanted("jwt", "g2", 2), *row));
-    let surface = surface::PARTS.iter().map(|(name, auth, generation, part)| (*name, wanted(auth, generation, 1), *part));
-    rows.chain(surface).collect()
+    let rows = rows::ROWS.iter().map(|(name, needs, row)| (*name, wanted("jwt", "g2", 2), *needs, *row));
+    let surface = surface::PARTS
+        .iter()
+        .map(|(name, auth, generation, part)| (*name, wanted(auth, generation, 1), Needs::Nothing, *part));
+    let served = served::PARTS.iter().map(|(name, part)| (*name, wanted("jwt", "g2", 2), Needs::Kubernetes, *part));
+    rows.chain(surface).chain(served).collect()
 }
 
 fn main() -> ExitCode {
@@ -39,6 +71,7 @@ fn main() -> ExitCode {
         return ended;
     }
     let parts = parts();
+    openbao::knows_what_is_forbidden();
     // What test runners ask of every test binary.
     if std::env::args().any(|word| word == "--list") {
         parts.iter().for_each(|(name, ..)| println!("{name}: test"));
@@ -48,11 +81,17 @@ fn main() -> ExitCode {
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
     for kind in [Kind::Fake, Kind::Real] {
         let what = if kind == Kind::Fake { "fake" } else { "real" };
-        for (name, wanted, part) in parts.iter().filter(|(name, ..)| name.contains(&only)) {
-            let (wanted, part) = (Wanted { kind, ..*wanted }, *part);
+        for (name, wanted, needs, part) in parts.iter().filter(|(name, ..)| name.contains(&only)) {
+            let (wanted, needs, part) = (Wanted { kind, ..*wanted }, *needs, *part);
             // A thread of its own, so that one that fails does not end the others.
             let ran = std::thread::spawn(move || {
+                if needs == Needs::Kubernetes {
+                    kms::Cluster::there()?;
+                }
                 let site = Site::start(wanted)?;
+                if let Some(why) = needs.missing(&site) {
+                    return Err(why.to_owned());
+                }
                 part(&site);
                 assert_eq!(site.proxy.forbidden(), Vec::<String>::new());
                 Ok(())

@@ -5,35 +5,36 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::Needs;
 use crate::kms::{
     APISERVER, CallFailure, EncryptResponse, Issuer, PROVIDER, SOCKET_GROUP, Site, eventually, give, hash,
 };
 
-pub const ROWS: &[(&str, fn(&Site))] = &[
-    ("k1 the socket is gone, and its provider", k1_socket),
-    ("k2 the socket may not be used", k2_permission),
-    ("k3 sealed", k3_sealed),
-    ("k3 down", k3_down),
-    ("k3 the namespace is sealed", k3_namespace),
-    ("k4 the key can be exported", k4_profile),
-    ("k5 the key can be deleted", k5_profile),
-    ("k6 the issuer's signing key was replaced", k6_jwt),
-    ("k7 soft-deleted", k7_soft),
-    ("k7 deleted, with a snapshot", k7_snapshot),
-    ("k7 deleted, without one", k7_lost),
-    ("k8 another identity in the configuration, and no state", k8_unknown),
-    ("k8 another identity in the configuration", k8_drift),
-    ("k8 the state is gone after a rotation", k8_state),
-    ("k8 the state was rolled back", k8_rollback),
-    ("k9 a version came to be at another time", k9_created),
-    ("k10 a version between is not told of", k10_between),
-    ("k11 one node authenticates something else", k11_aad),
-    ("k12 encrypt names another key than status", k12_key_id),
-    ("k13 the lowest version that decrypts was raised", k13_raised),
-    ("k17 made again under its name", k17_made_again),
-    ("k18 a node without a state after a rotation", k18_node),
-    ("k19 encrypting may make keys", k19_upsert),
-    ("k20 the state cannot be kept", k20_save),
+pub const ROWS: &[(&str, Needs, fn(&Site))] = &[
+    ("k1 the socket is gone, and its provider", Needs::Nothing, k1_socket),
+    ("k2 the socket may not be used", Needs::Users, k2_permission),
+    ("k3 sealed", Needs::Nothing, k3_sealed),
+    ("k3 down", Needs::Nothing, k3_down),
+    ("k3 the namespace is sealed", Needs::NamespaceSeal, k3_namespace),
+    ("k4 the key can be exported", Needs::Nothing, k4_profile),
+    ("k5 the key can be deleted", Needs::Nothing, k5_profile),
+    ("k6 the issuer's signing key was replaced", Needs::Nothing, k6_jwt),
+    ("k7 soft-deleted", Needs::Nothing, k7_soft),
+    ("k7 deleted, with a snapshot", Needs::Nothing, k7_snapshot),
+    ("k7 deleted, without one", Needs::Nothing, k7_lost),
+    ("k8 another identity in the configuration, and no state", Needs::Nothing, k8_unknown),
+    ("k8 another identity in the configuration", Needs::Nothing, k8_drift),
+    ("k8 the state is gone after a rotation", Needs::Nothing, k8_state),
+    ("k8 the state was rolled back", Needs::Nothing, k8_rollback),
+    ("k9 a version came to be at another time", Needs::Nothing, k9_created),
+    ("k10 a version between is not told of", Needs::Hiding, k10_between),
+    ("k11 one node authenticates something else", Needs::Nothing, k11_aad),
+    ("k12 encrypt names another key than status", Needs::Nothing, k12_key_id),
+    ("k13 the lowest version that decrypts was raised", Needs::Nothing, k13_raised),
+    ("k17 made again under its name", Needs::Nothing, k17_made_again),
+    ("k18 a node without a state after a rotation", Needs::Nothing, k18_node),
+    ("k19 encrypting may make keys", Needs::Nothing, k19_upsert),
+    ("k20 the state cannot be kept", Needs::Users, k20_save),
 ];
 
 /// What must hold once everything is mended.
@@ -93,9 +94,6 @@ fn k1_socket(site: &Site) {
 }
 
 fn k2_permission(site: &Site) {
-    if !Site::users() {
-        return;
-    }
     let (old, created) = (site.object("k2"), site.created());
     assert_eq!(site.nodes[0].probe().0, 0, "{:?}", site.nodes[0].probe());
     give(&site.nodes[0].at("run"), PROVIDER, PROVIDER, 0o700);
@@ -133,9 +131,6 @@ fn k3_down(site: &Site) {
 }
 
 fn k3_namespace(site: &Site) {
-    if !site.peer.seals_namespaces() {
-        return;
-    }
     let (old, created) = (site.object("k3"), site.created());
     site.peer.told("POST", "sys/namespaces/team/seal", &json!({}));
     site.nodes[0].becomes_unready("upsert_check_failed");
@@ -314,9 +309,6 @@ fn k9_created(site: &Site) {
 }
 
 fn k10_between(site: &Site) {
-    if site.peer.name() == "real" {
-        return;
-    }
     let (old, created) = (site.object("k10"), site.created());
     site.nodes[1].stop();
     site.told("POST", "transit/keys/kms/rotate", &json!({}));
@@ -426,9 +418,6 @@ fn k19_upsert(site: &Site) {
 }
 
 fn k20_save(site: &Site) {
-    if !Site::users() {
-        return;
-    }
     let old = site.object("k20");
     give(&site.nodes[0].at("state"), 0, 0, 0o755);
     site.told("POST", "transit/keys/kms/rotate", &json!({}));

@@ -2,17 +2,21 @@
 #![allow(dead_code, reason = "not every test binary asks for everything")]
 
 mod call;
+mod cluster;
 mod issuer;
 mod node;
 mod process;
 mod provider;
 mod site;
+mod target;
 mod wire;
 
 pub use call::CallFailure;
+pub use cluster::{Cluster, encryption};
 pub use issuer::{AUDIENCE, Issuer, NAME as ISSUER, subject};
-pub use node::{APISERVER, Node, PROVIDER, SOCKET_GROUP, as_user, give, is_root};
+pub use node::{APISERVER, Node, PROVIDER, SOCKET_GROUP, give, is_root};
 pub use process::eventually;
-pub use provider::{Checkpoint, Scope, State, checkpoint_path, hash, load_registry, save_registry, stand_in};
-pub use site::{KEY, Kind, MOUNT, NAME, NAMESPACE, Site, Wanted};
+pub use provider::{hash, load_registry, stand_in};
+pub use site::{Kind, NAME, Site, Wanted};
+pub use target::configured;
 pub use wire::EncryptResponse;

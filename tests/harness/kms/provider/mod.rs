@@ -27,9 +27,9 @@ mod web;
 use std::process::ExitCode;
 
 pub use aad::BUG;
-pub use key::{Scope, hash};
+pub use key::hash;
 pub use ledger::VARIABLE as LEDGER;
-pub use registry::{Checkpoint, State, checkpoint_path, load as load_registry, save as save_registry};
+pub use registry::{checkpoint_path, load as load_registry};
 
 /// The word before which the test binary is the provider.
 pub const WORD: &str = "stand-in-bao-kms-provider";

@@ -53,7 +53,7 @@ fn apiserver() -> Result<PathBuf, String> {
 }
 
 /// The providers of an EncryptionConfiguration, in their order.
-pub fn encryption(socket: &Path, providers: &[&str]) -> String {
+fn encryption(socket: &Path, providers: &[&str]) -> String {
     let one = |which: &&str| match *which {
         "kms" => json!({ "kms": { "apiVersion": "v2", "name": NAME, "endpoint": format!("unix://{}", socket.display()), "timeout": "3s" } }),
         _ => json!({ "identity": {} }),

@@ -12,7 +12,7 @@ mod target;
 mod wire;
 
 pub use call::CallFailure;
-pub use cluster::{Cluster, encryption};
+pub use cluster::Cluster;
 pub use issuer::{AUDIENCE, Issuer, NAME as ISSUER, subject};
 pub use node::{APISERVER, Node, PROVIDER, SOCKET_GROUP, give, is_root};
 pub use process::eventually;

@@ -85,6 +85,10 @@ impl Key {
                     &[&format!("cannot set {what} version of {value}, latest key version is {}", self.latest())],
                 );
             }
+            if name.starts_with("min_") && value.as_u64().is_some_and(|n| n > 0 && n < self.least("min_available_version")) {
+                let what = name.trim_end_matches("_version").replace('_', " ");
+                return errors(400, &[&format!("{what} version should not be less than min available version")]);
+            }
             // These two go one way.
             let one_way = ["exportable", "allow_plaintext_backup"].contains(&name.as_str());
             if self.fields.get(name).is_some() && !(one_way && *value == json!(false)) {
@@ -108,11 +112,15 @@ impl Key {
         if least < self.least("min_available_version") {
             return errors(400, &["minimum available version cannot be decremented"]);
         }
-        if least > self.least("min_decryption_version") {
-            return errors(400, &["minimum available version cannot be higher than minimum decryption version"]);
-        }
-        if self.least("min_encryption_version") == 0 {
-            return errors(400, &["minimum available version cannot be set when minimum encryption version is not set"]);
+        let unset = "minimum available version cannot be set when minimum encryption version is not set";
+        for (is, said) in [
+            (self.least("min_encryption_version") == 0, unset),
+            (least > self.least("min_encryption_version"), "minimum available version cannot be greater than minmum encryption version"),
+            (least > self.least("min_decryption_version"), "minimum available version cannot be greater than minimum decryption version"),
+        ] {
+            if is {
+                return errors(400, &[said]);
+            }
         }
         self.fields["min_available_version"] = json!(least);
         self.versions.retain(|n, _| *n >= least);

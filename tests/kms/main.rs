@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
     for kind in [Kind::Fake, Kind::Real] {
         let what = if kind == Kind::Fake { "fake" } else { "real" };
-        for (name, wanted, needs, part) in parts.iter().filter(|(name, ..)| name.contains(&only)) {
+        for (name, wanted, needs, part) in parts.iter().filter(|(name, ..)| format!("{what}: {name}").contains(&only)) {
             let (wanted, needs, part) = (Wanted { kind, ..*wanted }, *needs, *part);
             // A thread of its own, so that one that fails does not end the others.
             let ran = std::thread::spawn(move || {

@@ -16,11 +16,17 @@ mod bench;
 mod crash_loop;
 mod docker;
 mod engine;
+#[path = "../harness/kms/mod.rs"]
+mod kms;
+#[path = "kms/mod.rs"]
+mod kms_lane;
 #[path = "../harness/kubernetes/mod.rs"]
 mod kubernetes;
 #[path = "kubernetes.rs"]
 mod kubernetes_lane;
 mod lane;
+#[path = "../harness/openbao/mod.rs"]
+mod openbao;
 #[path = "../harness/packages.rs"]
 mod packages;
 #[path = "../lossy/random.rs"]
@@ -48,10 +54,11 @@ const LANES: &[Lane] = &[
     ("docker", docker::run),
     ("kubernetes", kubernetes_lane::run),
     ("spire", spire_lane::run),
+    ("kms", kms_lane::run),
 ];
 
 fn main() -> ExitCode {
-    if let Some(ended) = spire::stand_in() {
+    if let Some(ended) = spire::stand_in().or_else(kms::stand_in) {
         return ended;
     }
     // What test runners ask of every test binary.

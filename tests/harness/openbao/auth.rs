@@ -112,7 +112,7 @@ impl Method {
             return Err("audience claim found in JWT but no audiences bound to the role".into());
         }
         if !bound.is_empty() && !bound.iter().any(|one| audience.contains(one)) {
-            return Err("error validating claims: aud claim does not match any bound audience".into());
+            return Err("error validating token: invalid audience (aud) claim: audience claim does not match any expected audience".into());
         }
         let subject = role["bound_subject"].as_str().unwrap_or_default();
         if !subject.is_empty() && claims["sub"] != *subject {

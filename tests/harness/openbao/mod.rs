@@ -1,6 +1,6 @@
 //! OpenBao for tests: the real one where `bao` is on PATH, and a fake that speaks the same interface, keeps a ledger of its own and
 //! deduplicates nothing. Before either stands a proxy that writes down what came and says what of it is forbidden.
-#![allow(dead_code, reason = "not every test binary asks for everything")]
+#![allow(dead_code, unused_imports, reason = "not every test binary asks for everything")]
 
 mod auth;
 mod fake;

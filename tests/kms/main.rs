@@ -47,8 +47,11 @@ impl Needs {
         match self {
             Self::Nothing | Self::Kubernetes => None,
             Self::Users => (!Site::users()).then_some("only root with setpriv can start processes as somebody else"),
-            Self::NamespaceSeal => (!site.peer.seals_namespaces()).then_some("this OpenBao's namespaces have no seal of their own"),
-            Self::Hiding => (site.peer.name() == "real").then_some("nothing that is asked of a real OpenBao makes it leave a version out"),
+            Self::NamespaceSeal => {
+                (!site.peer.seals_namespaces()).then_some("this OpenBao's namespaces have no seal of their own")
+            }
+            Self::Hiding => (site.peer.name() == "real")
+                .then_some("nothing that is asked of a real OpenBao makes it leave a version out"),
         }
     }
 }

@@ -85,7 +85,11 @@ fn class(site: &Site, name: &str) -> String {
 fn k1_socket(site: &Site) {
     let (old, created) = (site.object("k1"), site.created());
     site.nodes[0].kill();
-    assert_eq!(site.nodes[0].status(), Err(CallFailure::NoConnection(std::io::ErrorKind::ConnectionRefused)), "left over");
+    assert_eq!(
+        site.nodes[0].status(),
+        Err(CallFailure::NoConnection(std::io::ErrorKind::ConnectionRefused)),
+        "left over"
+    );
     fs::remove_file(site.nodes[0].socket()).unwrap();
     assert_eq!(site.nodes[0].status(), Err(CallFailure::NoConnection(std::io::ErrorKind::NotFound)));
     assert_eq!(check(&site.nodes[0].probe(), "socket.path").0, "fail");
@@ -322,7 +326,11 @@ fn k10_between(site: &Site) {
     site.peer.hide_version("team", "kms", 2, false);
     site.nodes[1].start();
     for node in &site.nodes {
-        assert!(eventually(Duration::from_secs(20), || node.metric("openbao_kms_key_version") >= 3.0), "{}", node.log());
+        assert!(
+            eventually(Duration::from_secs(20), || node.metric("openbao_kms_key_version") >= 3.0),
+            "{}",
+            node.log()
+        );
     }
     whole(site, &old, &created);
 }
@@ -369,7 +377,10 @@ fn k13_raised(site: &Site) {
     assert_eq!(site.created().len(), 1, "hidden, and not lost");
     let report = site.nodes[0].report("verify-key", &[]);
     let (status, said) = check(&report, "key_id.deterministic");
-    assert_eq!((status.as_str(), said.as_str()), ("fail", "transit metadata invalid: Transit version creation time not found"));
+    assert_eq!(
+        (status.as_str(), said.as_str()),
+        ("fail", "transit metadata invalid: Transit version creation time not found")
+    );
     site.configure(&json!({ "min_decryption_version": 1 }));
     whole(site, &old, &created);
 }
@@ -401,7 +412,10 @@ fn k18_node(site: &Site) {
     let said = ends(site, 1);
     assert!(said.contains("cannot be auto-bootstrapped: latest_version is not 1"), "{said}");
     let report = site.nodes[1].report("verify-key", &[]);
-    assert!(check(&report, "registry.state").1.starts_with("state file is absent; auto-bootstrap eligible=false"), "{report:?}");
+    assert!(
+        check(&report, "registry.state").1.starts_with("state file is absent; auto-bootstrap eligible=false"),
+        "{report:?}"
+    );
     site.nodes[1].restore_pair(&site.nodes[0].state());
     site.nodes[1].start();
     whole(site, &old, &created);
@@ -426,10 +440,13 @@ fn k20_save(site: &Site) {
     let bytes = fs::read(site.nodes[0].state()).unwrap();
     give(&site.nodes[0].at("state"), PROVIDER, PROVIDER, 0o750);
     for node in &site.nodes {
-        assert!(eventually(Duration::from_secs(20), || node.metric("openbao_kms_key_version") >= 2.0), "{}", node.log());
+        assert!(
+            eventually(Duration::from_secs(20), || node.metric("openbao_kms_key_version") >= 2.0),
+            "{}",
+            node.log()
+        );
     }
     assert_ne!(fs::read(site.nodes[0].state()).unwrap(), bytes);
     whole(site, &old, &created);
     assert_eq!(site.nodes[0].metric("openbao_kms_rotation_persistence_degraded"), 0.0);
 }
-

@@ -25,7 +25,10 @@ pub const PARTS: &[Part] = &[
 
 fn ids(report: &Value) -> Vec<String> {
     let checks = report["checks"].as_array().cloned().unwrap_or_default();
-    checks.iter().map(|check| format!("{}:{}", check["id"].as_str().unwrap(), check["status"].as_str().unwrap())).collect()
+    checks
+        .iter()
+        .map(|check| format!("{}:{}", check["id"].as_str().unwrap(), check["status"].as_str().unwrap()))
+        .collect()
 }
 
 fn node(site: &Site) -> &Node {
@@ -35,14 +38,37 @@ fn node(site: &Site) -> &Node {
 fn reports(site: &Site) {
     let (code, doctor) = node(site).report("doctor", &[]);
     let group = "socket.group:pass";
-    let expected = ["config.load:pass", "config.validate:pass", group, "jwt.local:pass", "kubernetes.encryption_config:skip",
-        "openbao.tls:pass", "openbao.auth:pass", "transit.capabilities:pass", "transit.metadata:pass", "transit.profile:pass",
-        "transit.disable_upsert:pass", "transit.probe:pass", "key_id.deterministic:pass", "kms.status_encrypt:pass"];
+    let expected = [
+        "config.load:pass",
+        "config.validate:pass",
+        group,
+        "jwt.local:pass",
+        "kubernetes.encryption_config:skip",
+        "openbao.tls:pass",
+        "openbao.auth:pass",
+        "transit.capabilities:pass",
+        "transit.metadata:pass",
+        "transit.profile:pass",
+        "transit.disable_upsert:pass",
+        "transit.probe:pass",
+        "key_id.deterministic:pass",
+        "kms.status_encrypt:pass",
+    ];
     assert_eq!((code, ids(&doctor)), (0, expected.map(str::to_owned).to_vec()), "{doctor}");
     let (code, verify) = node(site).report("verify-key", &[]);
-    let expected = ["config.load:pass", "config.validate:pass", "openbao.tls:pass", "openbao.auth:pass",
-        "transit.capabilities:pass", "transit.metadata:pass", "transit.profile:pass", "transit.disable_upsert:pass",
-        "key_id.deterministic:pass", "registry.state:pass", "transit.version_restrictions:pass"];
+    let expected = [
+        "config.load:pass",
+        "config.validate:pass",
+        "openbao.tls:pass",
+        "openbao.auth:pass",
+        "transit.capabilities:pass",
+        "transit.metadata:pass",
+        "transit.profile:pass",
+        "transit.disable_upsert:pass",
+        "key_id.deterministic:pass",
+        "registry.state:pass",
+        "transit.version_restrictions:pass",
+    ];
     assert_eq!((code, ids(&verify)), (0, expected.map(str::to_owned).to_vec()), "{verify}");
     let (code, plan) = node(site).report("rotation-plan", &[]);
     assert_eq!((code, &plan["latestTransitVersion"], &plan["transitMetadataStatus"]), (0, &json!(1), &json!("pass")));
@@ -55,7 +81,11 @@ fn reports(site: &Site) {
     fs::write(node(site).at("identity.jwt"), "no token").unwrap();
     let (code, doctor) = node(site).report("doctor", &[]);
     let told = ids(&doctor);
-    assert_eq!((code, told.last().unwrap().as_str()), (4, "openbao.auth:skip"), "what comes after is not in the report");
+    assert_eq!(
+        (code, told.last().unwrap().as_str()),
+        (4, "openbao.auth:skip"),
+        "what comes after is not in the report"
+    );
 }
 
 fn first_generation(site: &Site) {
@@ -71,7 +101,11 @@ fn first_generation(site: &Site) {
 fn second_generation(site: &Site) {
     site.peer.go_down();
     let (code, plan) = node(site).report("rotation-plan", &[]);
-    assert_eq!((code, &plan["transitMetadataStatus"], &plan["stateLoaded"]), (4, &json!("fail"), &json!(true)), "{plan}");
+    assert_eq!(
+        (code, &plan["transitMetadataStatus"], &plan["stateLoaded"]),
+        (4, &json!("fail"), &json!(true)),
+        "{plan}"
+    );
     assert!(plan["transitMetadataError"].as_str().unwrap().starts_with("openbao "), "{plan}");
 }
 
@@ -92,7 +126,10 @@ fn encryption(site: &Site) {
             "resources": [{ "resources": ["secrets"], "providers": providers }] });
         fs::write(&path, serde_yaml_ng::to_string(&config).unwrap()).unwrap();
         let (_, report) = node(site).report("doctor", &["--encryption-config", path.to_str().unwrap()]);
-        ids(&report).into_iter().find_map(|id| id.strip_prefix("kubernetes.encryption_config:").map(str::to_owned)).unwrap()
+        ids(&report)
+            .into_iter()
+            .find_map(|id| id.strip_prefix("kubernetes.encryption_config:").map(str::to_owned))
+            .unwrap()
     };
     let endpoint = format!("unix://{}", node(site).socket().display());
     let kms = |name: &str, endpoint: &str| json!({ "kms": { "apiVersion": "v2", "name": name, "endpoint": endpoint } });
@@ -166,16 +203,25 @@ fn rights(site: &Site) {
     let mut narrow = hot.clone();
     narrow["transit/keys/kms"] = may(&["list"]);
     let told = policy(narrow);
-    assert!(told.contains(&"transit.metadata:fail".to_owned()) && told.contains(&"transit.capabilities:fail".to_owned()));
+    assert!(
+        told.contains(&"transit.metadata:fail".to_owned()) && told.contains(&"transit.capabilities:fail".to_owned())
+    );
     assert!(policy(hot).contains(&"transit.capabilities:pass".to_owned()));
 }
 
 fn health(site: &Site) {
     let (status, ready) = node(site).ready();
-    assert_eq!((status, &ready["status"], &ready["stale"], &ready["reasons"]), (200, &json!("ok"), &json!(false), &json!([])));
+    assert_eq!(
+        (status, &ready["status"], &ready["stale"], &ready["reasons"]),
+        (200, &json!("ok"), &json!(false), &json!([]))
+    );
     let metrics = node(site).metrics();
-    for name in ["openbao_kms_status_key_id_hash{hash=", "openbao_kms_auth_login_total{status=\"ok\"}",
-        "openbao_kms_rotation_state{state=\"active\"} 1", "openbao_kms_openbao_requests_total{operation=\"transit_metadata_read\",status=\"ok\"}"] {
+    for name in [
+        "openbao_kms_status_key_id_hash{hash=",
+        "openbao_kms_auth_login_total{status=\"ok\"}",
+        "openbao_kms_rotation_state{state=\"active\"} 1",
+        "openbao_kms_openbao_requests_total{operation=\"transit_metadata_read\",status=\"ok\"}",
+    ] {
         assert!(metrics.contains(name), "no {name} in {metrics}");
     }
     node(site).stop();

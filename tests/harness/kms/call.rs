@@ -28,8 +28,7 @@ pub async fn call<Q: Message, R: Message + Default>(socket: &Path, method: &str,
 
 async fn exchanged(socket: &Path, method: &str, message: Vec<u8>) -> Result<Bytes, CallFailure> {
     let broken = |_| CallFailure::Broken;
-    let stream =
-        tokio::net::UnixStream::connect(socket).await.map_err(|e| CallFailure::NoConnection(e.kind()))?;
+    let stream = tokio::net::UnixStream::connect(socket).await.map_err(|e| CallFailure::NoConnection(e.kind()))?;
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(broken)?;
     tokio::spawn(connection);

@@ -55,7 +55,9 @@ fn apiserver() -> Result<PathBuf, String> {
 /// The providers of an EncryptionConfiguration, in their order.
 fn encryption(socket: &Path, providers: &[&str]) -> String {
     let one = |which: &&str| match *which {
-        "kms" => json!({ "kms": { "apiVersion": "v2", "name": NAME, "endpoint": format!("unix://{}", socket.display()), "timeout": "3s" } }),
+        "kms" => {
+            json!({ "kms": { "apiVersion": "v2", "name": NAME, "endpoint": format!("unix://{}", socket.display()), "timeout": "3s" } })
+        }
         _ => json!({ "identity": {} }),
     };
     let providers: Vec<Value> = providers.iter().map(one).collect();
@@ -79,11 +81,12 @@ impl Cluster {
         fs::create_dir_all(&home).unwrap();
         let ca = tls::ca(&home, "ca");
         tls::files(&home, &ca, "server", "127.0.0.1");
-        let accounts = rcgen::KeyPair::generate().unwrap().serialize_pem();
-        fs::write(home.join("accounts.key"), accounts).unwrap();
+        let accounts = rcgen::KeyPair::generate().unwrap();
+        fs::write(home.join("accounts.key"), accounts.serialize_pem()).unwrap();
+        fs::write(home.join("accounts.pub"), accounts.public_key_pem()).unwrap();
         fs::write(home.join("tokens.csv"), format!("{ADMIN},admin,admin,\"system:masters\"\n")).unwrap();
         fs::write(home.join("admin.token"), ADMIN).unwrap();
-        for name in ["server.pem", "server.key", "accounts.key", "tokens.csv"] {
+        for name in ["server.pem", "server.key", "accounts.key", "accounts.pub", "tokens.csv"] {
             give(&home.join(name), APISERVER, APISERVER, 0o600);
         }
         give(&home.join("admin.token"), 0, 0, 0o600);
@@ -98,8 +101,7 @@ impl Cluster {
             give(&server.home.join("certs"), APISERVER, APISERVER, 0o700);
             server
         });
-        let cluster =
-            Self { etcd: port(), servers: servers.collect(), http: (runtime, client.build().unwrap()), home };
+        let cluster = Self { etcd: port(), servers: servers.collect(), http: (runtime, client.build().unwrap()), home };
         cluster.start_etcd()?;
         for node in 0..cluster.servers.len() {
             cluster.encrypts(node, &["kms"]);
@@ -141,7 +143,8 @@ impl Cluster {
     pub fn encrypts(&self, node: usize, providers: &[&str]) {
         let path = self.encryption_config(node);
         fs::write(&path, encryption(&self.servers[node].socket, providers)).unwrap();
-        give(&path, 0, APISERVER, 0o640);
+        // There is no key in it, and the provider's `doctor` reads it too.
+        give(&path, 0, 0, 0o644);
     }
 
     /// What starts a node's API server, word by word.
@@ -160,7 +163,7 @@ impl Cluster {
             "--authorization-mode=RBAC".to_owned(),
             "--service-cluster-ip-range=10.213.9.0/24".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-            format!("--service-account-key-file={}", at("accounts.key")),
+            format!("--service-account-key-file={}", at("accounts.pub")),
             format!("--service-account-signing-key-file={}", at("accounts.key")),
             // With a loopback address the usual one complains for ever.
             "--endpoint-reconciler-type=none".to_owned(),
@@ -193,7 +196,11 @@ impl Cluster {
             return Ok(());
         }
         let log = fs::read_to_string(self.at(node, "log")).unwrap_or_default();
-        Err(format!("kube-apiserver of node {node} does not become ready: {:?} {}", self.get(node, "/readyz"), tail(&log)))
+        Err(format!(
+            "kube-apiserver of node {node} does not become ready: {:?} {}",
+            self.get(node, "/readyz"),
+            tail(&log)
+        ))
     }
 
     pub fn url(&self, node: usize) -> String {
@@ -272,7 +279,11 @@ impl Cluster {
 
     /// Whom the API servers run as, for a configuration.
     pub fn user(&self) -> (String, Vec<String>) {
-        if is_root() { (APISERVER.to_string(), vec![SOCKET_GROUP.to_string()]) } else { (nix::unistd::geteuid().to_string(), vec![]) }
+        if is_root() {
+            (APISERVER.to_string(), vec![SOCKET_GROUP.to_string()])
+        } else {
+            (nix::unistd::geteuid().to_string(), vec![])
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{KeyPair, PublicKeyData as _};
+use rcgen::KeyPair;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::json;
@@ -23,19 +23,19 @@ impl Issuer {
 
     /// The public half, as OpenBao is told of it.
     pub fn pem(&self) -> String {
-        let der = base64::engine::general_purpose::STANDARD.encode(self.key.subject_public_key_info());
-        let lines: Vec<_> = der.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+        self.key.public_key_pem()
     }
 
     /// A token for this node that is good for so many seconds.
     pub fn token(&self, node: &str, seconds: u64) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let claims = json!({ "iss": NAME, "aud": AUDIENCE, "sub": subject(node), "iat": now, "nbf": now, "exp": now + seconds });
+        let claims =
+            json!({ "iss": NAME, "aud": AUDIENCE, "sub": subject(node), "iat": now, "nbf": now, "exp": now + seconds });
         let signed = format!("{}.{}", part(json!({ "alg": "ES256", "typ": "JWT" })), part(claims));
         let random = SystemRandom::new();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.key.serialize_der(), &random).unwrap();
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.key.serialize_der(), &random).unwrap();
         let signature = key.sign(&random, signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }

@@ -254,7 +254,13 @@ impl Node {
     /// Waits until `/ready` names this reason.
     pub fn becomes_unready(&self, reason: &str) {
         let named = || self.ready().1["reasons"].as_array().is_some_and(|all| all.iter().any(|one| one == reason));
-        assert!(eventually(Duration::from_secs(20), named), "{}: no {reason}: {:?} {}", self.name, self.ready(), self.log());
+        assert!(
+            eventually(Duration::from_secs(20), named),
+            "{}: no {reason}: {:?} {}",
+            self.name,
+            self.ready(),
+            self.log()
+        );
     }
 
     pub fn status(&self) -> Result<StatusResponse, CallFailure> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -67,4 +67,47 @@ pub fn eventually(within: Duration, holds: impl Fn() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(50));
     }
     true
+}
+
+/// What a shell does once the other end of its pipe is gone: the folder goes under another name, whoever is named in it is ended, and
+/// then it is removed. A pid alone could be somebody else's by now; when it began tells.
+const SCRIPT: &str = r#"
+read -r _
+gone="$1.gone"
+mv "$1" "$gone" || exit
+for file in "$gone"/*/provider.pid "$gone"/*/apiserver/pid "$gone"/kubernetes/etcd.pid "$gone"/bao/pid; do
+  pid=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$file" 2>/dev/null)
+  start=$(sed -n 's/.*"start":\([0-9]*\).*/\1/p' "$file" 2>/dev/null)
+  [ -n "$pid" ] || continue
+  [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f20)" = "$start" ] && kill -9 "$pid"
+done
+sleep 0.2
+rm -rf "$gone"
+"#;
+
+/// As long as this lives, so do the processes of a folder. They outlive the test's own by design, and no `Drop` runs where a test is killed.
+pub struct Guard {
+    shell: Child,
+}
+
+impl Guard {
+    pub fn of(folder: &Path) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args(["-c", SCRIPT, "guard"])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // An interrupt from the keyboard is for the tests, not for who cleans up after them.
+        std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+        Self { shell: shell.spawn().unwrap() }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        drop(self.shell.wait());
+    }
 }

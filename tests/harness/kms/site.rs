@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::issuer::{self, Issuer};
 use super::node::{Around, Node, PROVIDER, give, is_root};
-use super::process::eventually;
+use super::process::{Guard, eventually};
 use super::wire::EncryptResponse;
 use crate::openbao::{Fake, Peer, Proxy, Real};
 
@@ -45,6 +45,7 @@ pub struct Site {
     pub nodes: Vec<Node>,
     pub issuer: Issuer,
     wanted: Wanted,
+    _guard: Guard,
     home: tempfile::TempDir,
     clients: crate::openbao::tls::Ca,
 }
@@ -53,6 +54,7 @@ impl Site {
     /// Everything runs and is ready, with the key at its first version.
     pub fn start(wanted: Wanted) -> Result<Self, String> {
         let home = tempfile::tempdir().unwrap();
+        let guard = Guard::of(home.path());
         give(home.path(), 0, 0, 0o755);
         let at = |name: &str| home.path().join(name);
         // Under its own name it may have been replaced meanwhile.
@@ -76,7 +78,7 @@ impl Site {
         let names: Vec<String> = (1..=wanted.nodes).map(|n| format!("cp-{n}")).collect();
         let nodes = names.iter().map(|name| Node::new(home.path(), name, &around)).collect();
         let proxy = Proxy::before(peer.address());
-        let site = Self { peer, proxy, nodes, issuer: Issuer::new(), wanted, home, clients };
+        let site = Self { peer, proxy, nodes, issuer: Issuer::new(), wanted, _guard: guard, home, clients };
         site.set_up();
         for node in &site.nodes {
             site.hand_out(node, &site.issuer);
@@ -151,14 +153,22 @@ impl Site {
         } else {
             self.told("POST", "sys/auth/cert", &json!({ "type": "cert" }));
             let ca = fs::read_to_string(&self.clients.file).unwrap();
-            self.told("POST", "auth/cert/certs/kms", &json!({ "certificate": ca, "token_policies": ["kms"],
-                "token_ttl": TOKEN_TTL }));
+            self.told(
+                "POST",
+                "auth/cert/certs/kms",
+                &json!({ "certificate": ca, "token_policies": ["kms"],
+                "token_ttl": TOKEN_TTL }),
+            );
         }
     }
 
     /// OpenBao believes this issuer, and no other.
     pub fn trust(&self, issuer: &Issuer) {
-        self.told("POST", "auth/jwt/config", &json!({ "jwt_validation_pubkeys": [issuer.pem()], "bound_issuer": issuer::NAME }));
+        self.told(
+            "POST",
+            "auth/jwt/config",
+            &json!({ "jwt_validation_pubkeys": [issuer.pem()], "bound_issuer": issuer::NAME }),
+        );
     }
 
     /// Gives a node what it shows OpenBao.
@@ -169,7 +179,8 @@ impl Site {
         }
         crate::openbao::tls::files(&node.at(""), &self.clients, "client", &node.name);
         let key = fs::read_to_string(node.at("client.key")).unwrap();
-        fs::write(node.at("module.json"), json!({ "kms": { "pin": "1234", "keys": { "client": key } } }).to_string()).unwrap();
+        fs::write(node.at("module.json"), json!({ "kms": { "pin": "1234", "keys": { "client": key } } }).to_string())
+            .unwrap();
         fs::write(node.at("pin"), "1234\n").unwrap();
         for name in ["client.pem", "module.json", "pin"] {
             give(&node.at(name), 0, PROVIDER, 0o640);

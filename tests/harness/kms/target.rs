@@ -48,7 +48,8 @@ pub fn configured(site: &Site, cluster: &Cluster, token: &str) -> std::path::Pat
     fs::create_dir_all(site.at("snapshots")).unwrap();
     super::give(&site.at("snapshots"), 0, 0, 0o700);
     let secrets = std::path::Path::new("/dev/shm").join(site.home().file_name().unwrap());
-    let config = json!({ "state_dir": site.at("recover-state"), "secrets_dir": secrets, "target": { "kms-1": target } });
+    let config =
+        json!({ "state_dir": site.at("recover-state"), "secrets_dir": secrets, "target": { "kms-1": target } });
     let path = site.at("recover.toml");
     fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
     path

@@ -52,7 +52,10 @@ impl Method {
                 let uses = self.roles.get(*name).and_then(|role| role["secret_id_num_uses"].as_u64()).unwrap_or(0);
                 let secret = format!("secret-{serial}-{}", now());
                 self.secrets.entry((*name).to_owned()).or_default().push((secret.clone(), uses));
-                (200, json!({ "data": { "secret_id": secret, "secret_id_num_uses": uses, "secret_id_accessor": format!("of-{secret}") } }))
+                (
+                    200,
+                    json!({ "data": { "secret_id": secret, "secret_id_num_uses": uses, "secret_id_accessor": format!("of-{secret}") } }),
+                )
             }
             _ => errors(404, &["unsupported path"]),
         }

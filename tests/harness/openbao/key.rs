@@ -85,7 +85,9 @@ impl Key {
                     &[&format!("cannot set {what} version of {value}, latest key version is {}", self.latest())],
                 );
             }
-            if name.starts_with("min_") && value.as_u64().is_some_and(|n| n > 0 && n < self.least("min_available_version")) {
+            if name.starts_with("min_")
+                && value.as_u64().is_some_and(|n| n > 0 && n < self.least("min_available_version"))
+            {
                 let what = name.trim_end_matches("_version").replace('_', " ");
                 return errors(400, &[&format!("{what} version should not be less than min available version")]);
             }
@@ -115,8 +117,14 @@ impl Key {
         let unset = "minimum available version cannot be set when minimum encryption version is not set";
         for (is, said) in [
             (self.least("min_encryption_version") == 0, unset),
-            (least > self.least("min_encryption_version"), "minimum available version cannot be greater than minmum encryption version"),
-            (least > self.least("min_decryption_version"), "minimum available version cannot be greater than minimum decryption version"),
+            (
+                least > self.least("min_encryption_version"),
+                "minimum available version cannot be greater than minmum encryption version",
+            ),
+            (
+                least > self.least("min_decryption_version"),
+                "minimum available version cannot be greater than minimum decryption version",
+            ),
         ] {
             if is {
                 return errors(400, &[said]);

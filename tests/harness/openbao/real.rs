@@ -74,8 +74,13 @@ cluster_addr = "https://{cluster}"
             .stderr(log)
             .spawn()
             .map_err(|e| e.to_string())?;
+        // Whoever cleans up after a test that was killed finds it by this.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+        let start = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse::<u64>().ok());
+        std::fs::write(self.home.join("pid"), json!({ "pid": child.id(), "start": start }).to_string()).unwrap();
         *self.child.lock().unwrap() = Some(child);
-        let answers = || TcpStream::connect(self.address).is_ok() && self.ask("GET", "sys/seal-status", "", Value::Null).0 == 200;
+        let answers =
+            || TcpStream::connect(self.address).is_ok() && self.ask("GET", "sys/seal-status", "", Value::Null).0 == 200;
         self.until("come up", answers)
     }
 
@@ -92,14 +97,16 @@ cluster_addr = "https://{cluster}"
     }
 
     fn ask(&self, method: &str, path: &str, token: &str, body: Value) -> (u16, Value) {
-        let (status, bytes) = self.bytes(method, path, token, if body.is_null() { Vec::new() } else { body.to_string().into_bytes() });
+        let (status, bytes) =
+            self.bytes(method, path, token, if body.is_null() { Vec::new() } else { body.to_string().into_bytes() });
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
     /// Whatever comes, with its status; 0 where nothing comes.
     fn bytes(&self, method: &str, path: &str, token: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(30)).build().unwrap();
+        let client =
+            reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(30)).build().unwrap();
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let request = client.request(method, format!("http://{}/v1/{path}", self.address));
         let request = if token.is_empty() { request } else { request.header("x-vault-token", token) };

@@ -121,7 +121,10 @@ impl State {
             Err(answer) => return Some(answer),
         };
         let fresh = self.fresh(policies.clone(), &asked.namespace, Some(super::key::now() + ttl));
-        Some((200, json!({ "auth": { "client_token": fresh, "policies": policies, "lease_duration": ttl, "renewable": true } })))
+        Some((
+            200,
+            json!({ "auth": { "client_token": fresh, "policies": policies, "lease_duration": ttl, "renewable": true } }),
+        ))
     }
 
     fn fresh(&mut self, policies: Vec<String>, namespace: &str, until: Option<u64>) -> String {
@@ -216,7 +219,10 @@ impl State {
 
     fn namespace(&mut self, method: &str, name: &str, body: &Value) -> Answer {
         let status = |sealed: bool| {
-            (200, json!({ "data": { "type": "shamir", "initialized": true, "sealed": sealed, "t": 1, "n": 1, "progress": 0, "nonce": "" } }))
+            (
+                200,
+                json!({ "data": { "type": "shamir", "initialized": true, "sealed": sealed, "t": 1, "n": 1, "progress": 0, "nonce": "" } }),
+            )
         };
         let (name, act) = name.rsplit_once('/').map_or((name, ""), |(name, act)| (name, act));
         let known = self.stored.namespaces.iter().any(|one| one == name);

@@ -91,7 +91,12 @@ impl Bench {
     pub fn problems(&self, created: &BTreeMap<String, i64>) -> Vec<String> {
         let mut problems = Vec::new();
         let now = self.created();
-        problems.extend(created.iter().filter(|(n, at)| now.get(*n) != Some(at)).map(|(n, _)| format!("version {n} came to be at another time")));
+        problems.extend(
+            created
+                .iter()
+                .filter(|(n, at)| now.get(*n) != Some(at))
+                .map(|(n, _)| format!("version {n} came to be at another time")),
+        );
         let mut hashes = BTreeSet::new();
         for (n, node) in self.site.nodes.iter().enumerate() {
             let ready = crate::kms::eventually(std::time::Duration::from_secs(20), || node.ready().0 == 200);

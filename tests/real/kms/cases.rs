@@ -31,7 +31,16 @@ pub struct Case {
 }
 
 const fn case(name: &'static str, scenario: &'static str, breaks: fn(&Bench)) -> Case {
-    Case { name, scenario, breaks, person: agrees, ends: Ends::Recovered, keeps_key: true, only_fake: false, afterwards: nothing }
+    Case {
+        name,
+        scenario,
+        breaks,
+        person: agrees,
+        ends: Ends::Recovered,
+        keeps_key: true,
+        only_fake: false,
+        afterwards: nothing,
+    }
 }
 
 pub const CASES: &[Case] = &[
@@ -39,21 +48,36 @@ pub const CASES: &[Case] = &[
     case("K2 socket not permitted", "kms-socket", not_permitted),
     Case { person: unseals, ..case("K3 sealed", "kms-openbao-unavailable", seal) },
     Case { person: starts_and_unseals, ..case("K3 down", "kms-openbao-unavailable", down) },
-    Case { person: unseals_namespace, only_fake: true, ..case("K3 namespace sealed", "kms-openbao-unavailable", seal_namespace) },
+    Case {
+        person: unseals_namespace,
+        only_fake: true,
+        ..case("K3 namespace sealed", "kms-openbao-unavailable", seal_namespace)
+    },
     Case { person: restores, ..case("K4 exportable", "kms-transit-profile", exportable) },
     case("K5 deletion allowed", "kms-transit-profile", deletable),
     case("K19 upsert allowed", "kms-transit-profile", upsert),
     case("K6 signing key rotated", "kms-auth", signing_key),
     case("K7 soft-deleted", "kms-key-missing", soft_deleted),
     Case { person: restores, keeps_key: false, ..case("K7 deleted, snapshot", "kms-key-missing", deleted) },
-    Case { person: has_no_backup, keeps_key: false, ends: Ends::Lost, afterwards: put_back, ..case("K7 deleted, no backup", "kms-key-missing", deleted) },
+    Case {
+        person: has_no_backup,
+        keeps_key: false,
+        ends: Ends::Lost,
+        afterwards: put_back,
+        ..case("K7 deleted, no backup", "kms-key-missing", deleted)
+    },
     Case { person: restores, keeps_key: false, ..case("K17 made again", "kms-key-missing", made_again) },
     case("K8 identity drifted", "kms-unknown-key-id", drifted),
     case("K8 state lost", "kms-unknown-key-id", state_lost),
     case("K18 node replaced", "kms-unknown-key-id", node_replaced),
     Case { person: frees_disk, afterwards: keeps, ..case("K20 state not saved", "kms-unknown-key-id", not_saved) },
     Case { person: restores, keeps_key: false, ..case("K9 creation time changed", "kms-version-drift", time_changed) },
-    Case { person: tells_again, only_fake: true, afterwards: keeps, ..case("K10 version between", "kms-version-drift", between) },
+    Case {
+        person: tells_again,
+        only_fake: true,
+        afterwards: keeps,
+        ..case("K10 version between", "kms-version-drift", between)
+    },
     Case { person: rolls_back, ..case("K11 other data authenticated", "kms-aad-mismatch", bug) },
     case("K12 key ids differ", "kms-key-id-mismatch", race),
     case("K13 minimum raised", "kms-min-decryption", raised),
@@ -67,7 +91,9 @@ impl Case {
         if !known.contains(self.scenario) {
             return Some(format!("this build has no scenario {}", self.scenario));
         }
-        let can = !self.only_fake || bench.site.peer.name() == "fake" || (self.name.contains("namespace") && bench.site.peer.seals_namespaces());
+        let can = !self.only_fake
+            || bench.site.peer.name() == "fake"
+            || (self.name.contains("namespace") && bench.site.peer.seals_namespaces());
         (!can).then(|| "this OpenBao cannot be brought to it".to_owned())
     }
 }

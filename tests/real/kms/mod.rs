@@ -17,7 +17,10 @@ use cases::{CASES, Case};
 const CANNOT: &[(&str, &str)] = &[
     ("K14", "there is no kubelet and no container runtime here: pods cannot run"),
     ("bao-kms-provider", "it could not be had: a stand-in of the harness speaks its documented interface"),
-    ("PKCS#11, SPIFFE", "the provider's own sources of a certificate: in place of a module there is a file of keys that opens with the PIN"),
+    (
+        "PKCS#11, SPIFFE",
+        "the provider's own sources of a certificate: in place of a module there is a file of keys that opens with the PIN",
+    ),
     ("K10 on the real OpenBao", "nothing that is asked of one makes it leave a version out: on the fake alone"),
     ("K3, a namespace's own seal", "it came with OpenBao 2.6; where `bao` is older it is on the fake alone"),
     ("K11, K12", "the trouble itself is the stand-in's: a version with a bug, and a race that a signal starts"),

@@ -95,8 +95,13 @@ pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut 
             let question = open["question"]["id"].as_str().unwrap_or_default().to_owned();
             let words = ["approve", &run_id, "--reason", "done by hand", "--question", &question, "--choice", choice];
             let answered = bench.recover(&words);
-            if !answered.status.success() && bench.open_run().is_some_and(|now| now["question"]["id"] == question.as_str()) {
-                told.problems.push(format!("{topic} was not answered with {choice}: {}", String::from_utf8_lossy(&answered.stderr).trim()));
+            if !answered.status.success()
+                && bench.open_run().is_some_and(|now| now["question"]["id"] == question.as_str())
+            {
+                told.problems.push(format!(
+                    "{topic} was not answered with {choice}: {}",
+                    String::from_utf8_lossy(&answered.stderr).trim()
+                ));
                 bench.recover(&["abandon", &run_id, "--reason", "the lane gives up"]);
                 break;
             }

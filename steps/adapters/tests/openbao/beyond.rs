@@ -133,8 +133,7 @@ struct Issuer(rcgen::KeyPair);
 
 impl Issuer {
     fn pem(&self) -> String {
-        use rcgen::PublicKeyData as _;
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(self.0.subject_public_key_info()))
+        self.0.public_key_pem()
     }
 
     fn token(&self, audience: &str, subject: &str, good_for: i64) -> String {
@@ -157,8 +156,12 @@ fn jwt(site: &Site) {
         server.told("POST", "auth/jwt/config", &body);
     };
     trust(&issuer);
-    server.told("POST", "auth/jwt/role/kms", &json!({ "role_type": "jwt", "user_claim": "sub", "bound_audiences": ["bao"],
-        "bound_subject": "node", "token_policies": ["kms"], "token_ttl": 60 }));
+    server.told(
+        "POST",
+        "auth/jwt/role/kms",
+        &json!({ "role_type": "jwt", "user_claim": "sub", "bound_audiences": ["bao"],
+        "bound_subject": "node", "token_policies": ["kms"], "token_ttl": 60 }),
+    );
     let login = |role: &str, token: &str| ask(site, "POST", "auth/jwt/login", &json!({ "role": role, "jwt": token }));
     let (status, told) = login("kms", &issuer.token("bao", "node", 600));
     assert_eq!((status, &told["auth"]["lease_duration"]), (200, &json!(60)), "{told}");
@@ -198,7 +201,11 @@ fn certificate(site: &Site) {
 fn approle(site: &Site) {
     let server = site.server();
     server.told("POST", "sys/auth/approle", &json!({ "type": "approle" }));
-    server.told("POST", "auth/approle/role/edge", &json!({ "secret_id_num_uses": 1, "token_policies": ["kms"], "token_ttl": 60 }));
+    server.told(
+        "POST",
+        "auth/approle/role/edge",
+        &json!({ "secret_id_num_uses": 1, "token_policies": ["kms"], "token_ttl": 60 }),
+    );
     let role = server.told("GET", "auth/approle/role/edge/role-id", &Value::Null)["data"]["role_id"].clone();
     let secret = server.told("POST", "auth/approle/role/edge/secret-id", &json!({}));
     assert_eq!(secret["data"]["secret_id_num_uses"], 1);

@@ -35,7 +35,9 @@ pub fn flaw(of: &Snapshot, annotations: &HashMap<String, Vec<u8>>) -> Option<&'s
     let present = |(name, _): &(&str, String)| told(name).is_some_and(|value| !value.is_empty());
     let whole = expected.iter().all(present)
         && told("provider") == Some("openbao-transit")
-        && ["key-id-hash", "transit-mount-hash", "transit-key-hash"].iter().all(|name| told(name).is_some_and(|v| v.len() == 43))
+        && ["key-id-hash", "transit-mount-hash", "transit-key-hash"]
+            .iter()
+            .all(|name| told(name).is_some_and(|v| v.len() == 43))
         && told("transit-key-version").is_some_and(|v| v.parse::<u64>().is_ok_and(|n| n > 0))
         && told("aad-version") == Some("v1");
     if !whole {

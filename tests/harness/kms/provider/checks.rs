@@ -146,7 +146,12 @@ async fn capabilities(bao: &Bao, settings: &Settings) -> Result<(), String> {
     let paths = [&metadata, &encrypt, &decrypt, &rotate, &export, &backup].map(Clone::clone);
     let told = bao.capabilities(&paths).await.map_err(|e| e.to_string())?;
     let may = |path: &String, words: &[&str]| {
-        told[path].as_array().into_iter().flatten().filter_map(|w| w.as_str()).any(|w| w == "root" || words.contains(&w))
+        told[path]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|w| w.as_str())
+            .any(|w| w == "root" || words.contains(&w))
     };
     let manages = [
         (&metadata, &["create", "update", "delete", "sudo"] as &[_]),
@@ -159,9 +164,11 @@ async fn capabilities(bao: &Bao, settings: &Settings) -> Result<(), String> {
     if manages.iter().any(|(path, words)| may(path, words)) {
         return Err("token can perform non-hot-path key management".into());
     }
-    for (path, word, what) in
-        [(&metadata, "read", "metadata read"), (&encrypt, "update", "encrypt update"), (&decrypt, "update", "decrypt update")]
-    {
+    for (path, word, what) in [
+        (&metadata, "read", "metadata read"),
+        (&encrypt, "update", "encrypt update"),
+        (&decrypt, "update", "decrypt update"),
+    ] {
         if !may(path, &[word]) {
             return Err(format!("{what} capability is missing"));
         }
@@ -190,14 +197,24 @@ fn registry_state(report: &mut Report, settings: &Settings, profile: &Profile) {
             let (eligible, reason) = bootstrap(profile);
             report.warn(id, title, format!("state file is absent; auto-bootstrap eligible={eligible}: {reason}"));
             let usable = profile.min_available_version.max(profile.min_decryption_version) <= profile.latest_version;
-            let told = if usable { Ok("latest Transit version is usable".into()) } else { Err("minimum decryption version blocks latest version".into()) };
+            let told = if usable {
+                Ok("latest Transit version is usable".into())
+            } else {
+                Err("minimum decryption version blocks latest version".into())
+            };
             report.judge(restrictions, its_title, told);
             return;
         }
         Ok(found) => {
             match found.checkpoint_status() {
-                "missing" => report.warn(id, title, "state file loaded but replay checkpoint is absent; rollback detection is not anchored"),
-                "behind" => report.warn(id, title, "state file loaded but replay checkpoint lags the accepted state generation"),
+                "missing" => report.warn(
+                    id,
+                    title,
+                    "state file loaded but replay checkpoint is absent; rollback detection is not anchored",
+                ),
+                "behind" => {
+                    report.warn(id, title, "state file loaded but replay checkpoint lags the accepted state generation")
+                }
                 _ => report.pass(id, title, "loaded local key registry state and checkpoint"),
             }
             found.state.unwrap()
@@ -209,13 +226,20 @@ fn registry_state(report: &mut Report, settings: &Settings, profile: &Profile) {
         for (is, what) in [
             (profile.min_available_version > version, "minimum available version blocks required historical version"),
             (profile.min_decryption_version > version, "minimum decryption version blocks required historical version"),
-            (snapshot.is_active() && profile.min_encryption_version > version, "minimum encryption version blocks active version"),
+            (
+                snapshot.is_active() && profile.min_encryption_version > version,
+                "minimum encryption version blocks active version",
+            ),
         ] {
             if is && !blocked.contains(&what) {
                 blocked.push(what);
             }
         }
     }
-    let told = if blocked.is_empty() { Ok("active and historical versions remain usable".into()) } else { Err(blocked.join("; ")) };
+    let told = if blocked.is_empty() {
+        Ok("active and historical versions remain usable".into())
+    } else {
+        Err(blocked.join("; "))
+    };
     report.judge(restrictions, its_title, told);
 }

@@ -20,7 +20,9 @@ const COMMANDS: &[(&str, &str, Generation)] = &[
 fn flags(command: &str) -> Vec<(&'static str, &'static str)> {
     let output = ("output", "Output format: text or json");
     let mut flags = match command {
-        "doctor" => vec![("encryption-config", "Path to Kubernetes EncryptionConfiguration for provider validation"), output],
+        "doctor" => {
+            vec![("encryption-config", "Path to Kubernetes EncryptionConfiguration for provider validation"), output]
+        }
         "verify-key" | "rotation-plan" | "verify-rotation" => vec![output],
         "probe" => vec![
             ("socket", "Absolute Unix socket path"),
@@ -160,9 +162,12 @@ fn ended(code: Option<u8>, checks_failed: bool, why: &str) -> u8 {
 
 fn configuration(path: &std::path::Path, resolved: bool) -> u8 {
     if !resolved {
-        println!("{}", serde_json::json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+        println!(
+            "{}",
+            serde_json::json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
             "required": ["configVersion"], "additionalProperties": false,
-            "properties": { "configVersion": { "const": "v1alpha1" } } }));
+            "properties": { "configVersion": { "const": "v1alpha1" } } })
+        );
         return 0;
     }
     match Settings::load(path) {

@@ -17,7 +17,10 @@ pub fn identity_remains(path: &Path, settings: &Settings, generation: Generation
             problems.push(what);
         }
     };
-    wants(config["apiVersion"] == "apiserver.config.k8s.io/v1", "encryptionConfig.apiVersion: must be apiserver.config.k8s.io/v1".into());
+    wants(
+        config["apiVersion"] == "apiserver.config.k8s.io/v1",
+        "encryptionConfig.apiVersion: must be apiserver.config.k8s.io/v1".into(),
+    );
     wants(config["kind"] == "EncryptionConfiguration", "encryptionConfig.kind: must be EncryptionConfiguration".into());
     let list = |of: &Value| of.as_sequence().cloned().unwrap_or_default();
     let resources = list(&config["resources"]);
@@ -39,11 +42,18 @@ pub fn identity_remains(path: &Path, settings: &Settings, generation: Generation
                 wants(own, format!("{field}.kms.name: must match transit.keyIdScope.providerName"));
                 wants(kms["apiVersion"] == "v2", format!("{field}.kms.apiVersion: must be v2"));
                 let endpoint = format!("unix://{}", settings.server.socket_path.display());
-                wants(kms["endpoint"] == endpoint.as_str(), format!("{field}.kms.endpoint: must match server.socketPath"));
+                wants(
+                    kms["endpoint"] == endpoint.as_str(),
+                    format!("{field}.kms.endpoint: must match server.socketPath"),
+                );
                 matched += usize::from(own);
             }
         }
     }
     wants(matched > 0, "encryptionConfig.providers: must contain a kms provider".into());
-    if problems.is_empty() { Ok(identity) } else { Err(format!("invalid EncryptionConfiguration: {}", problems.join("; "))) }
+    if problems.is_empty() {
+        Ok(identity)
+    } else {
+        Err(format!("invalid EncryptionConfiguration: {}", problems.join("; ")))
+    }
 }

@@ -14,9 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use serde_json::json;
 
-use super::super::wire::{
-    DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, StatusResponse, method,
-};
+use super::super::wire::{DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, StatusResponse, method};
 use super::status::Controller;
 use super::transit::Failure;
 use super::{aad, key, ledger};

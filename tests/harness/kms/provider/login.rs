@@ -54,9 +54,7 @@ pub fn jwt(settings: &Jwt) -> Result<String, String> {
 
 /// A certificate and its key, both as PEM. In place of a PKCS#11 module there is a file of keys by label: it opens with the PIN.
 pub fn certificate(of: &Pkcs11) -> Result<Vec<u8>, String> {
-    let read = |path: &Path, what: &str| {
-        std::fs::read_to_string(path).map_err(|e| format!("{what}: {}", e.kind()))
-    };
+    let read = |path: &Path, what: &str| std::fs::read_to_string(path).map_err(|e| format!("{what}: {}", e.kind()));
     let module: Value =
         serde_json::from_str(&read(&of.module_path, "load PKCS#11 module")?).map_err(|_| "load PKCS#11 module")?;
     let token = module.get(&of.token_label).ok_or("PKCS#11 token label not found")?;
@@ -94,13 +92,19 @@ pub fn local(settings: &Settings) -> Vec<(&'static str, &'static str, Result<Str
     let of = &settings.auth.cert;
     let enough = |ttl: f64| {
         let least = of.min_remaining_ttl.0.as_secs_f64();
-        if ttl < least { Err("client certificate remaining lifetime is below the configured minimum".into()) } else { Ok(()) }
+        if ttl < least {
+            Err("client certificate remaining lifetime is below the configured minimum".into())
+        } else {
+            Ok(())
+        }
     };
     let local = certificate_ttl(&of.pkcs11).and_then(enough).map(|()| "certificate is locally valid".to_owned());
     let signer = certificate(&of.pkcs11);
     let source = signer.as_ref().map(|_| "PKCS#11 source is reachable".to_owned()).map_err(Clone::clone);
     let matches = signer.and_then(|pem| {
-        reqwest::Identity::from_pem(&pem).map(|_| "signer matches the certificate".to_owned()).map_err(|_| "signer does not match the certificate".to_owned())
+        reqwest::Identity::from_pem(&pem)
+            .map(|_| "signer matches the certificate".to_owned())
+            .map_err(|_| "signer does not match the certificate".to_owned())
     });
     vec![
         ("auth.cert.pkcs11", "PKCS#11 source", source),

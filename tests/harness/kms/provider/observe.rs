@@ -135,9 +135,9 @@ impl Observer {
             }
         }
         for version in active.transit_version + 1..profile.latest_version {
-            let at = profile.created(version).ok_or_else(|| {
-                Trouble::Metadata("intermediate Transit version creation time not found".into())
-            })?;
+            let at = profile
+                .created(version)
+                .ok_or_else(|| Trouble::Metadata("intermediate Transit version creation time not found".into()))?;
             let mut between = self.snapshot(version, at, "retired");
             between.observed_at_unix = now;
             if !snapshots.iter().any(|s| s.transit_version == version) {
@@ -151,8 +151,7 @@ impl Observer {
         if pending.stable_observation_count >= self.stable_count && pending.stable_at_unix == 0 {
             pending.stable_at_unix = now;
         }
-        let due = pending.stable_at_unix != 0
-            && now as f64 >= pending.stable_at_unix as f64 + self.activation_delay_s;
+        let due = pending.stable_at_unix != 0 && now as f64 >= pending.stable_at_unix as f64 + self.activation_delay_s;
         if !due {
             snapshots.push(pending);
             return Ok(state.followed_by(&state.active_key_id, snapshots));

@@ -42,7 +42,9 @@ pub async fn report(name: &str, settings: &Settings, generation: Generation, out
                 tell("stateBootstrapEligible", json!(eligible));
                 tell("stateBootstrapReason", json!(reason));
                 if !eligible {
-                    let why = format!("status state unavailable: local registry state is absent and cannot be auto-bootstrapped: {reason}");
+                    let why = format!(
+                        "status state unavailable: local registry state is absent and cannot be auto-bootstrapped: {reason}"
+                    );
                     return (4, Some(why));
                 }
             }
@@ -50,12 +52,16 @@ pub async fn report(name: &str, settings: &Settings, generation: Generation, out
             let observer = Observer::new(settings);
             let checked = match &state {
                 None => observer.rebuilt(profile, now_unix()).map(Some),
-                Some(state) if generation == Generation::Two => observer.observed(state, profile, now_unix()).map(|_| None),
+                Some(state) if generation == Generation::Two => {
+                    observer.observed(state, profile, now_unix()).map(|_| None)
+                }
                 Some(_) => Ok(None),
             };
             match checked {
                 Ok(rebuilt) => state = rebuilt.or(state),
-                Err(trouble) if state.is_none() || generation == Generation::One => return (4, Some(trouble.to_string())),
+                Err(trouble) if state.is_none() || generation == Generation::One => {
+                    return (4, Some(trouble.to_string()));
+                }
                 Err(trouble) => {
                     tell("transitMetadataStatus", json!("fail"));
                     tell("transitMetadataError", json!(trouble.to_string()));
@@ -74,11 +80,14 @@ pub async fn report(name: &str, settings: &Settings, generation: Generation, out
     let active = state.as_ref().map(|s| s.active().clone());
     tell("activeKeyIdHash", json!(active.as_ref().map(|s| hash(&s.kubernetes_key_id))));
     tell("activeTransitVersion", json!(active.as_ref().map(|s| s.transit_version)));
-    tell("rotationState", json!(match (&active, &pending) {
-        (None, _) => "unknown",
-        (Some(_), Some(_)) => "pending",
-        (Some(_), None) => "active",
-    }));
+    tell(
+        "rotationState",
+        json!(match (&active, &pending) {
+            (None, _) => "unknown",
+            (Some(_), Some(_)) => "pending",
+            (Some(_), None) => "active",
+        }),
+    );
     if let Some(pending) = pending {
         tell("pendingKeyIdHash", json!(hash(&pending.kubernetes_key_id)));
         tell("pendingTransitVersion", json!(pending.transit_version));
@@ -90,7 +99,12 @@ pub async fn report(name: &str, settings: &Settings, generation: Generation, out
     }
     if name == "verify-rotation" {
         tell("confidence", json!("limited"));
-        tell("limitations", json!("local registry and Transit metadata cannot prove every Kubernetes object or retained backup has been rewritten"));
+        tell(
+            "limitations",
+            json!(
+                "local registry and Transit metadata cannot prove every Kubernetes object or retained backup has been rewritten"
+            ),
+        );
     }
     let failed = told.contains_key("transitMetadataStatus");
     if generation == Generation::Two && !failed {
@@ -101,7 +115,13 @@ pub async fn report(name: &str, settings: &Settings, generation: Generation, out
 }
 
 async fn read(settings: &Settings, generation: Generation) -> Result<super::profile::Profile, Failure> {
-    let unusable = |why| Failure { class: "unknown", status: 0, operation: "transit_metadata_read", login: false, local: Some(why) };
+    let unusable = |why| Failure {
+        class: "unknown",
+        status: 0,
+        operation: "transit_metadata_read",
+        login: false,
+        local: Some(why),
+    };
     Bao::new(settings, generation == Generation::Two).map_err(unusable)?.profile().await
 }
 

@@ -53,8 +53,16 @@ pub fn blocking(of: &Profile) -> Vec<String> {
         (of.derived, safety, "derived key mode is enabled"),
         (of.convergent_encryption, safety, "convergent encryption is enabled"),
         (of.deletion_allowed, availability, "key deletion is allowed"),
-        (of.min_encryption_version > of.latest_version, availability, "minimum encryption version blocks latest version"),
-        (of.min_decryption_version > of.latest_version, availability, "minimum decryption version exceeds latest version"),
+        (
+            of.min_encryption_version > of.latest_version,
+            availability,
+            "minimum encryption version blocks latest version",
+        ),
+        (
+            of.min_decryption_version > of.latest_version,
+            availability,
+            "minimum decryption version exceeds latest version",
+        ),
         (!of.supports_encryption, availability, "key does not support encryption"),
         (!of.supports_decryption, availability, "key does not support decryption"),
     ];

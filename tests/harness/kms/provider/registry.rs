@@ -162,7 +162,10 @@ impl State {
             (self.current_hash != self.hash(), "state hash mismatch"),
             (ids.len() != self.snapshots.len(), "duplicate key_id"),
             (active.len() != 1, "active snapshot missing"),
-            (active.first().is_some_and(|s| s.kubernetes_key_id != self.active_key_id), "active key_id must have active state"),
+            (
+                active.first().is_some_and(|s| s.kubernetes_key_id != self.active_key_id),
+                "active key_id must have active state",
+            ),
             (!self.snapshots.iter().all(known), "invalid snapshot"),
             (self.snapshots.iter().any(|s| s.kubernetes_key_id != id(s)), "invalid snapshot: key_id mismatch"),
         ];

@@ -60,9 +60,7 @@ impl Report {
             }
             return;
         }
-        let check = |(status, id, title, message): &(&str, &str, &str, String)| {
-            json!({ "id": id, "title": title, "status": status, "message": message })
-        };
+        let check = |(status, id, title, message): &(&str, &str, &str, String)| json!({ "id": id, "title": title, "status": status, "message": message });
         let checks: Vec<Value> = self.checks.iter().map(check).collect();
         let report = json!({ "name": self.name, "checks": checks });
         println!("{}", serde_json::to_string_pretty(&report).unwrap());

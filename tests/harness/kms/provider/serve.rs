@@ -32,8 +32,7 @@ pub async fn serve(settings: &Settings, generation: Generation) -> Result<(), St
         controller.bao.metrics.count("openbao_kms_socket_restarts_total", &[]);
     }
     let listener = tokio::net::UnixListener::from_std(listener).map_err(|e| e.to_string())?;
-    let service =
-        Service { controller: Arc::clone(&controller), plugin: plugin_version(), races: Arc::clone(&races) };
+    let service = Service { controller: Arc::clone(&controller), plugin: plugin_version(), races: Arc::clone(&races) };
     tokio::spawn(grpc::serve(listener, Arc::new(service)));
     let web = Arc::new(Web { controller: Arc::clone(&controller), settings: settings.clone(), generation });
     tokio::spawn(web::serve(health, Arc::clone(&web), false));
@@ -56,14 +55,20 @@ async fn first_look(controller: &Controller, settings: &Settings) -> Result<(), 
         let Err(why) = controller.probe_metadata().await else { return Ok(()) };
         log("bootstrap", &why.class, &why.text);
         if Instant::now() >= until {
-            return Err(format!("initialize status cache: bootstrap status probe did not succeed within {:?}: {}", of.grace_timeout.0, why.text));
+            return Err(format!(
+                "initialize status cache: bootstrap status probe did not succeed within {:?}: {}",
+                of.grace_timeout.0, why.text
+            ));
         }
         tokio::time::sleep(of.retry_interval.0.min(until.saturating_duration_since(Instant::now()))).await;
     }
 }
 
 fn log(kind: &str, class: &str, text: &str) {
-    eprintln!("{}", json!({ "level": "warn", "msg": "status probe failed", "kind": kind, "error_class": class, "error": text }));
+    eprintln!(
+        "{}",
+        json!({ "level": "warn", "msg": "status probe failed", "kind": kind, "error_class": class, "error": text })
+    );
 }
 
 async fn probes(controller: Arc<Controller>, settings: Settings) {

@@ -187,7 +187,11 @@ impl Settings {
             ("server.socketMode", self.socket_mode().is_some(), "must be an octal mode without others"),
             ("state.path", self.state.path.is_absolute(), "must be absolute"),
             ("rotation.mode", self.rotation.mode == "observed", "must be observed"),
-            ("rotation.requireStableObservationCount", self.rotation.require_stable_observation_count > 0, "must be positive"),
+            (
+                "rotation.requireStableObservationCount",
+                self.rotation.require_stable_observation_count > 0,
+                "must be positive",
+            ),
             ("auth.cert.pkcs11.maxSessions", self.auth.cert.pkcs11.max_sessions >= 2, "must be at least 2"),
         ] {
             if !holds {

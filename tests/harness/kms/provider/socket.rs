@@ -15,7 +15,9 @@ pub fn group(name: &str) -> Result<Option<u32>, String> {
         return Ok(Some(gid));
     }
     let found = nix::unistd::Group::from_name(name).map_err(|e| format!("lookup socket group: {e}"))?;
-    found.map(|group| Some(group.gid.as_raw())).ok_or_else(|| format!("lookup socket group: group: unknown group {name}"))
+    found
+        .map(|group| Some(group.gid.as_raw()))
+        .ok_or_else(|| format!("lookup socket group: group: unknown group {name}"))
 }
 
 /// What is wrong with the folder of the socket or with what stands at its place.

@@ -102,7 +102,13 @@ impl Bao {
             builder = builder.identity(identity);
         }
         let client = builder.build().map_err(|e| format!("TLS configuration: {e}"))?;
-        Ok(Self { client, settings: settings.clone(), token: Mutex::new(None), metrics: Metrics::default(), fine_classes })
+        Ok(Self {
+            client,
+            settings: settings.clone(),
+            token: Mutex::new(None),
+            metrics: Metrics::default(),
+            fine_classes,
+        })
     }
 
     async fn send(
@@ -165,7 +171,8 @@ impl Bao {
             }
         }
         let auth = &self.settings.auth;
-        let local = |operation, why| Failure { class: "auth_failed", status: 0, operation, login: true, local: Some(why) };
+        let local =
+            |operation, why| Failure { class: "auth_failed", status: 0, operation, login: true, local: Some(why) };
         let (operation, mount, body) = if auth.method == "cert" {
             login::certificate(&auth.cert.pkcs11).map_err(|why| local("cert_login", why))?;
             ("cert_login", &auth.cert.mount_path, json!({ "name": auth.cert.name }))
@@ -177,7 +184,8 @@ impl Bao {
         let status = told.as_ref().err().map_or("ok", Failure::shown);
         self.metrics.count("openbao_kms_auth_login_total", &[("status", status)]);
         let told = told?;
-        let lease = Duration::from_secs(told["auth"]["lease_duration"].as_u64().unwrap_or(0)).max(Duration::from_secs(1));
+        let lease =
+            Duration::from_secs(told["auth"]["lease_duration"].as_u64().unwrap_or(0)).max(Duration::from_secs(1));
         let secret = told["auth"]["client_token"].as_str().unwrap_or_default().to_owned();
         let kept = Token { secret: secret.clone(), until: Instant::now() + lease, lease };
         *self.token.lock().unwrap() = Some(kept);
@@ -236,7 +244,8 @@ impl Bao {
     pub async fn decrypt(&self, ciphertext: &[u8], aad: &[u8]) -> Result<Vec<u8>, Failure> {
         let operation = "transit_decrypt";
         let path = self.at(&format!("decrypt/{}", self.settings.transit.key_name));
-        let body = json!({ "ciphertext": String::from_utf8_lossy(ciphertext), "associated_data": STANDARD.encode(aad) });
+        let body =
+            json!({ "ciphertext": String::from_utf8_lossy(ciphertext), "associated_data": STANDARD.encode(aad) });
         let told = self.call(operation, Method::POST, &path, body).await?;
         let failed = Failure { class: "unknown", status: 200, operation, login: false, local: None };
         STANDARD.decode(told["data"]["plaintext"].as_str().unwrap_or_default()).map_err(|_| failed)

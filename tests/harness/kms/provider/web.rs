@@ -57,7 +57,11 @@ impl Web {
     fn metrics(&self) -> String {
         let (view, controller) = (self.controller.seen(), &self.controller);
         let mut gauges = vec![
-            ("openbao_kms_status_cache_age_seconds", vec![], view.updated.map_or(0.0, |at: Instant| at.elapsed().as_secs_f64())),
+            (
+                "openbao_kms_status_cache_age_seconds",
+                vec![],
+                view.updated.map_or(0.0, |at: Instant| at.elapsed().as_secs_f64()),
+            ),
             ("openbao_kms_circuit_breaker_state", vec![], f64::from(u8::from(view.breaker_open()))),
             ("openbao_kms_token_ttl_seconds", vec![], controller.bao.token_ttl_s()),
         ];

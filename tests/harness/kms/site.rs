@@ -206,7 +206,8 @@ impl Site {
         self.told("POST", "transit/keys/kms/rotate", &json!({}));
         let latest = self.key()["latest_version"].as_f64().unwrap();
         for node in &self.nodes {
-            let promoted = || node.ready().0 == 200 && node.metric("openbao_kms_key_version") >= latest;
+            // In this order: what was ready may have been so with the version before.
+            let promoted = || node.metric("openbao_kms_key_version") >= latest && node.ready().0 == 200;
             let came = eventually(Duration::from_secs(30), promoted);
             assert!(came, "{}: {:?} {}", node.name, node.ready(), node.log());
         }

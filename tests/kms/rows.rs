@@ -10,7 +10,10 @@ use crate::kms::{
     APISERVER, CallFailure, EncryptResponse, Issuer, PROVIDER, SOCKET_GROUP, Site, eventually, give, hash,
 };
 
-pub const ROWS: &[(&str, Needs, fn(&Site))] = &[
+/// A row: its name, what it needs, and what is done.
+type Row = (&'static str, Needs, fn(&Site));
+
+pub const ROWS: &[Row] = &[
     ("k1 the socket is gone, and its provider", Needs::Nothing, k1_socket),
     ("k2 the socket may not be used", Needs::Users, k2_permission),
     ("k3 sealed", Needs::Nothing, k3_sealed),

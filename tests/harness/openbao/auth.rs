@@ -106,9 +106,9 @@ impl Method {
         if !issuer.is_empty() && claims["iss"] != *issuer {
             return Err("error validating token: invalid issuer (iss) claim".into());
         }
-        let told = |value: &Value| match value {
-            Value::String(one) => vec![one.clone()],
-            other => serde_json::from_value(other.clone()).unwrap_or_default(),
+        let told = |value: &Value| match value.as_str() {
+            Some(one) => vec![one.to_owned()],
+            None => serde_json::from_value(value.clone()).unwrap_or_default(),
         };
         let (bound, audience) = (told(&role["bound_audiences"]), told(&claims["aud"]));
         if bound.is_empty() && !audience.is_empty() {

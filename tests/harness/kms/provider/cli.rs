@@ -93,7 +93,8 @@ pub async fn run(words: &[String], generation: Generation) -> u8 {
         let Some(value) = value else { return usage(&format!("flag needs an argument: --{name}")) };
         given.insert(name.to_owned(), value);
     }
-    if !positional.is_empty() && !(command == "config" && positional == ["schema"]) {
+    let schema = command == "config" && positional == ["schema"];
+    if !positional.is_empty() && !schema {
         return usage(&format!("unknown command {:?} for \"bao-kms-provider {command}\"", positional[0]));
     }
     let output = match given.get("output").map(String::as_str) {

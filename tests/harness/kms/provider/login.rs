@@ -43,7 +43,7 @@ pub fn jwt(settings: &Jwt) -> Result<String, String> {
     let audience: Vec<&str> = match &claims["aud"] {
         Value::String(one) => vec![one],
         Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
     };
     let expected = &settings.expected_audience;
     if !expected.is_empty() && !expected.iter().any(|one| audience.contains(&one.as_str())) {

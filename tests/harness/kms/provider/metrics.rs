@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 
+/// A gauge: its name, its labels and its value.
+pub type Gauge<'a> = (&'a str, Vec<(&'a str, &'a str)>, f64);
+
 #[derive(Default)]
 pub struct Metrics {
     /// By name and labels.
@@ -21,7 +24,7 @@ impl Metrics {
     }
 
     /// All of them, with these gauges besides.
-    pub fn text(&self, gauges: &[(&str, Vec<(&str, &str)>, f64)]) -> String {
+    pub fn text(&self, gauges: &[Gauge<'_>]) -> String {
         let mut text = String::new();
         let mut last = String::new();
         for ((name, labels), value) in &*self.counted.lock().unwrap() {

@@ -21,6 +21,7 @@ mod served;
 mod surface;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kms::{Kind, Site, Wanted};
 
@@ -69,6 +70,39 @@ fn parts() -> Vec<Part> {
     rows.chain(surface).chain(served).collect()
 }
 
+/// So many parts run beside each other.
+const AT_ONCE: usize = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ran {
+    Passed,
+    Failed,
+    Not,
+}
+
+fn one(kind: Kind, what: &str, (name, wanted, needs, part): Part) -> Ran {
+    // A thread of its own, so that one that fails does not end the others.
+    let ran = std::thread::spawn(move || {
+        if needs == Needs::Kubernetes {
+            kms::Cluster::there()?;
+        }
+        let site = Site::start(Wanted { kind, ..wanted })?;
+        if let Some(why) = needs.missing(&site) {
+            return Err(why.to_owned());
+        }
+        part(&site);
+        assert_eq!(site.proxy.forbidden(), Vec::<String>::new());
+        Ok(())
+    });
+    let (ran, said) = match ran.join().unwrap_or_else(|_| Err(String::new())) {
+        Ok(()) => (Ran::Passed, "ok".to_owned()),
+        Err(why) if why.is_empty() => (Ran::Failed, "FAILED".to_owned()),
+        Err(why) => (Ran::Not, format!("NOT RUN: {why}")),
+    };
+    println!("kms: {what}: {name}: {said}");
+    ran
+}
+
 fn main() -> ExitCode {
     if let Some(ended) = kms::stand_in() {
         return ended;
@@ -81,40 +115,24 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let only = std::env::var("RECOVER_PART").unwrap_or_default();
-    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
-    for kind in [Kind::Fake, Kind::Real] {
-        let what = if kind == Kind::Fake { "fake" } else { "real" };
-        for (name, wanted, needs, part) in parts.iter().filter(|(name, ..)| format!("{what}: {name}").contains(&only)) {
-            let (wanted, needs, part) = (Wanted { kind, ..*wanted }, *needs, *part);
-            // A thread of its own, so that one that fails does not end the others.
-            let ran = std::thread::spawn(move || {
-                if needs == Needs::Kubernetes {
-                    kms::Cluster::there()?;
-                }
-                let site = Site::start(wanted)?;
-                if let Some(why) = needs.missing(&site) {
-                    return Err(why.to_owned());
-                }
-                part(&site);
-                assert_eq!(site.proxy.forbidden(), Vec::<String>::new());
-                Ok(())
-            });
-            match ran.join().unwrap_or_else(|_| Err(String::new())) {
-                Ok(()) => {
-                    println!("kms: {what}: {name}: ok");
-                    passed += 1;
-                }
-                Err(why) if why.is_empty() => {
-                    println!("kms: {what}: {name}: FAILED");
-                    failed += 1;
-                }
-                Err(why) => {
-                    println!("kms: {what}: {name}: NOT RUN: {why}");
-                    ignored += 1;
-                }
+    let kinds = [(Kind::Fake, "fake"), (Kind::Real, "real")];
+    let all = kinds.iter().flat_map(|kind| parts.iter().map(move |part| (kind, part)));
+    let all: Vec<_> = all.filter(|((_, what), (name, ..))| format!("{what}: {name}").contains(&only)).collect();
+    let next = AtomicUsize::new(0);
+    // They wait most of the time, and have nothing in common.
+    let ran: Vec<Ran> = std::thread::scope(|scope| {
+        let work = || {
+            let mut ran = Vec::new();
+            while let Some(((kind, what), part)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                ran.push(one(*kind, what, **part));
             }
-        }
-    }
+            ran
+        };
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    let count = |wanted: Ran| ran.iter().filter(|ran| **ran == wanted).count();
+    let (passed, failed, ignored) = (count(Ran::Passed), count(Ran::Failed), count(Ran::Not));
     println!(
         "test result: {}. {passed} passed; {failed} failed; {ignored} ignored",
         if failed == 0 { "ok" } else { "FAILED" }

@@ -1,5 +1,8 @@
 //! etcd, and an API server for each node that encrypts with the provider of that node.
 
+#[path = "../kubernetes/programs.rs"]
+mod programs;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +16,7 @@ use super::node::{APISERVER, SOCKET_GROUP, as_user, give, is_root};
 use super::process::{self, eventually};
 use super::site::{NAME, Site};
 use crate::openbao::tls;
+use programs::programs;
 
 /// Who may do everything, by this token. It is no secret on this host.
 const ADMIN: &str = "token-of-the-admin";
@@ -36,22 +40,6 @@ fn port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Where `cargo xtask real` keeps the programs of Kubernetes.
-fn apiserver() -> Result<PathBuf, String> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
-    let folders = [set("RECOVER_TOOLS"), cache.map(|cache| cache.join("recover-tools")), Some(own)];
-    let entries = folders.into_iter().flatten().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    let mut found: Vec<_> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("kubernetes-v"))
-        .map(|entry| entry.path().join("kube-apiserver"))
-        .filter(|program| program.is_file())
-        .collect();
-    found.sort();
-    found.pop().ok_or_else(|| "kube-apiserver is not there: `cargo xtask real` builds it".to_owned())
-}
-
 /// The providers of an EncryptionConfiguration, in their order.
 fn encryption(socket: &Path, providers: &[&str]) -> String {
     let one = |which: &&str| match *which {
@@ -69,13 +57,13 @@ fn encryption(socket: &Path, providers: &[&str]) -> String {
 impl Cluster {
     /// Why it cannot be had here, if it cannot.
     pub fn there() -> Result<(), String> {
-        apiserver()?;
+        programs()?;
         crate::packages::needed(&[("etcd", "etcd-server")])
     }
 
     /// Everything is up, and each node's API server is ready.
     pub fn start(site: &Site) -> Result<Self, String> {
-        let program = apiserver()?;
+        let program = programs()?.join("kube-apiserver");
         crate::packages::needed(&[("etcd", "etcd-server")])?;
         let home = site.at("kubernetes");
         fs::create_dir_all(&home).unwrap();

@@ -41,7 +41,7 @@ impl Bench {
     /// What a person does while all is well: copies of the registry, and a record of how it is.
     pub fn keep(&self) {
         self.site.nodes.iter().for_each(crate::kms::Node::back_up);
-        let recorded = self.recover(&["baseline", "record", "--target", TARGET]);
+        let recorded = self.recover(&["baseline", "record", "--target", TARGET, "--reason", "all is well"]);
         if !recorded.status.success() {
             println!("real kms: no baseline: {}", String::from_utf8_lossy(&recorded.stderr).trim());
         }

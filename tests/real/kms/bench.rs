@@ -41,10 +41,15 @@ impl Bench {
     /// What a person does while all is well: copies of the registry, and a record of how it is.
     pub fn keep(&self) {
         self.site.nodes.iter().for_each(crate::kms::Node::back_up);
-        let recorded = self.recover(&["baseline", "record", "--target", TARGET, "--reason", "all is well"]);
+        let recorded = self.recover(&["baseline", "record", "--target", TARGET, "--reason", "all is well", "--yes"]);
         if !recorded.status.success() {
             println!("real kms: no baseline: {}", String::from_utf8_lossy(&recorded.stderr).trim());
         }
+    }
+
+    /// What the last command said.
+    pub fn said(&self) -> PathBuf {
+        self.site.at("said")
     }
 
     pub fn recovering(&self, words: &[&str]) -> Command {
@@ -76,9 +81,13 @@ impl Bench {
 
     /// How the last run ended.
     pub fn last_ending(&self) -> String {
-        let last = self.lines(&["list"]).into_iter().next_back().unwrap_or(Value::Null);
-        let word = |name: &str| last[name].as_str().unwrap_or_default().to_owned();
-        format!("{} ({})", word("status"), word("why"))
+        let runs = self.lines(&["list"]);
+        let begun = |run: &&Value| run["begun"].as_str().unwrap_or_default().to_owned();
+        let Some(last) = runs.iter().filter(|run| run["run"].is_string()).max_by_key(begun) else {
+            return "no run was begun".to_owned();
+        };
+        let told = self.lines(&["status", last["run"].as_str().unwrap_or_default()]);
+        told.last().and_then(|told| told["why"].as_str().map(str::to_owned)).unwrap_or_default()
     }
 
     /// When each version came to be. Empty where there is no key.

@@ -50,9 +50,10 @@ impl fmt::Display for Told {
     }
 }
 
-/// Runs it to its end, or kills it after that long. Says whether it was killed.
-fn run(mut command: Command, killed_after: Option<Duration>) -> bool {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+/// Runs it to its end, or kills it after that long. Says whether it was killed. What it says goes to a file.
+fn run(bench: &Bench, mut command: Command, killed_after: Option<Duration>) -> bool {
+    let said = std::fs::File::create(bench.said()).unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(said).spawn().unwrap();
     let mut killed = false;
     if let Some(after) = killed_after {
         std::thread::sleep(after);
@@ -78,7 +79,7 @@ pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut 
         })
     };
     let go = bench.recovering(&["--scenario", case.scenario, "--target", TARGET, "--yes"]);
-    told.kills += u32::from(run(go, moment(&mut left)));
+    told.kills += u32::from(run(bench, go, moment(&mut left)));
     for turn in 0..=TURNS_MOST {
         let Some(open) = bench.open_run() else { break };
         if turn == TURNS_MOST {
@@ -108,7 +109,7 @@ pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut 
             told.asked += 1;
         } else {
             told.resumed += 1;
-            told.kills += u32::from(run(bench.recovering(&["resume", "--all", "--yes"]), moment(&mut left)));
+            told.kills += u32::from(run(bench, bench.recovering(&["resume", "--all", "--yes"]), moment(&mut left)));
         }
     }
     told.took = begun.elapsed();
@@ -116,7 +117,8 @@ pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut 
     match case.ends {
         Ends::Recovered => {
             if !told.ending.contains("recovered") {
-                told.problems.push(format!("it ended as {}", told.ending));
+                let said = std::fs::read_to_string(bench.said()).unwrap_or_default();
+                told.problems.push(format!("it ended as {}: {}", told.ending, said.trim()));
             }
             told.problems.extend(bench.problems(&created));
         }

@@ -16,6 +16,8 @@ mod kms;
 mod openbao;
 #[path = "../harness/packages.rs"]
 mod packages;
+#[path = "../harness/kubernetes/programs.rs"]
+mod programs;
 mod rows;
 mod served;
 mod surface;

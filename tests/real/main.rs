@@ -29,6 +29,8 @@ mod lane;
 mod openbao;
 #[path = "../harness/packages.rs"]
 mod packages;
+#[path = "../harness/kubernetes/programs.rs"]
+mod programs;
 #[path = "../lossy/random.rs"]
 mod random;
 #[path = "../harness/sandbox.rs"]

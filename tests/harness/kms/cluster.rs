@@ -1,8 +1,5 @@
 //! etcd, and an API server for each node that encrypts with the provider of that node.
 
-#[path = "../kubernetes/programs.rs"]
-mod programs;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +13,7 @@ use super::node::{APISERVER, SOCKET_GROUP, as_user, give, is_root};
 use super::process::{self, eventually};
 use super::site::{NAME, Site};
 use crate::openbao::tls;
-use programs::programs;
+use crate::programs::programs;
 
 /// Who may do everything, by this token. It is no secret on this host.
 const ADMIN: &str = "token-of-the-admin";

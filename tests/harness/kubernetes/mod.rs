@@ -6,14 +6,13 @@
 
 mod api;
 mod ports;
-mod programs;
 mod ward;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::programs::programs;
 pub use api::Api;
-use programs::programs;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use ward::Ward;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::node::{APISERVER, SOCKET_GROUP, as_user, give, is_root};
 use super::process::{self, eventually};
 use super::site::{NAME, Site};
-use crate::openbao::tls;
+use crate::openbao::{port, tls};
 use crate::programs::programs;
 
 /// Who may do everything, by this token. It is no secret on this host.
@@ -31,10 +31,6 @@ struct Server {
     home: PathBuf,
     socket: PathBuf,
     program: PathBuf,
-}
-
-fn port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The providers of an EncryptionConfiguration, in their order.

@@ -15,6 +15,7 @@ use super::wire::{
     DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, StatusRequest, StatusResponse, method,
 };
 use super::{AUDIENCE, ISSUER, NAME, subject};
+use crate::openbao::port;
 
 /// Whom the provider runs as, the group of its socket, and whom the API server runs as. Numbers that no system gives out.
 pub const PROVIDER: u32 = 64_201;
@@ -58,10 +59,6 @@ pub struct Node {
     pub health: u16,
     pub metrics: u16,
     runtime: tokio::runtime::Runtime,
-}
-
-fn port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Node {

@@ -14,13 +14,26 @@ pub mod tls;
 mod transit;
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::Value;
 
 pub use fake::Fake;
 pub use proxy::{Proxy, knows_what_is_forbidden};
 pub use real::Real;
+
+/// A port that is free, and that the system gives to no connection going out: whoever listens there may end and listen there again.
+pub fn port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() * 37 % 12_000).unwrap();
+    loop {
+        let port = 20_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// The token that may do anything, in all tests.
 pub const ROOT: &str = "root-of-the-tests";

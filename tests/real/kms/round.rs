@@ -78,8 +78,14 @@ pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut 
             took.mul_f64(random.below(1_000) as f64 / 1_000.0 / 2.0)
         })
     };
-    let go = bench.recovering(&["--scenario", case.scenario, "--target", TARGET, "--yes"]);
-    told.kills += u32::from(run(bench, go, moment(&mut left)));
+    let go = || bench.recovering(&["--scenario", case.scenario, "--target", TARGET, "--yes"]);
+    // Killed before its first commit, nothing was begun.
+    while run(bench, go(), moment(&mut left)) {
+        told.kills += 1;
+        if bench.open_run().is_some() {
+            break;
+        }
+    }
     for turn in 0..=TURNS_MOST {
         let Some(open) = bench.open_run() else { break };
         if turn == TURNS_MOST {

@@ -101,14 +101,12 @@ pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut 
             let choice = (case.person)(bench, topic);
             let question = open["question"]["id"].as_str().unwrap_or_default().to_owned();
             let words = ["approve", &run_id, "--reason", "done by hand", "--question", &question, "--choice", choice];
-            let answered = bench.recover(&words);
-            if !answered.status.success()
-                && bench.open_run().is_some_and(|now| now["question"]["id"] == question.as_str())
-            {
-                told.problems.push(format!(
-                    "{topic} was not answered with {choice}: {}",
-                    String::from_utf8_lossy(&answered.stderr).trim()
-                ));
+            // Whoever answers goes on with the run, and can be killed like anybody.
+            let killed = run(bench, bench.recovering(&words), moment(&mut left));
+            told.kills += u32::from(killed);
+            if !killed && bench.open_run().is_some_and(|now| now["question"]["id"] == question.as_str()) {
+                let said = std::fs::read_to_string(bench.said()).unwrap_or_default();
+                told.problems.push(format!("{topic} was not answered with {choice}: {}", said.trim()));
                 bench.recover(&["abandon", &run_id, "--reason", "the lane gives up"]);
                 break;
             }

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::exec::{self, Ran, cargo};
 use crate::heavy;
+use crate::kubernetes;
 use crate::lane::{Lane, Outcome};
 use crate::tools;
 

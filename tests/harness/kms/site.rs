@@ -120,27 +120,31 @@ impl Site {
             ("transit/decrypt/kms", &["update"]),
         ];
         self.told("POST", "sys/policies/acl/kms", &of(hot));
+        // Whoever recovers comes from above the namespace, since snapshots are of the whole.
+        let snapshots: (&str, &[&str]) = ("sys/storage/raft/snapshot", &["read"]);
         let mends: &[(&str, &[&str])] = &[
-            ("transit/keys/kms", &["read"]),
-            ("transit/keys/kms/config", &["update"]),
-            ("transit/keys/kms/soft-delete-restore", &["update"]),
-            ("transit/config/keys", &["read", "update"]),
+            snapshots,
+            ("team/transit/keys/kms", &["read"]),
+            ("team/transit/keys/kms/config", &["update"]),
+            ("team/transit/keys/kms/soft-delete-restore", &["update"]),
+            ("team/transit/config/keys", &["read", "update"]),
         ];
-        self.told("POST", "sys/policies/acl/recover", &of(mends));
         // One who could make a key, if he tried.
         let all: &[(&str, &[&str])] = &[
-            ("transit/keys/kms", &["create", "read", "update", "delete"]),
-            ("transit/keys/kms/config", &["create", "update"]),
-            ("transit/keys/kms/rotate", &["create", "update"]),
-            ("transit/keys/kms/soft-delete-restore", &["create", "update"]),
-            ("transit/config/keys", &["create", "read", "update"]),
-            ("transit/encrypt/kms", &["create", "update"]),
+            snapshots,
+            ("team/transit/keys/kms", &["create", "read", "update", "delete"]),
+            ("team/transit/keys/kms/config", &["create", "update"]),
+            ("team/transit/keys/kms/rotate", &["create", "update"]),
+            ("team/transit/keys/kms/soft-delete-restore", &["create", "update"]),
+            ("team/transit/config/keys", &["create", "read", "update"]),
+            ("team/transit/encrypt/kms", &["create", "update"]),
         ];
-        self.told("POST", "sys/policies/acl/may-all", &of(all));
-        for (policy, file) in [("recover", "recover.token"), ("may-all", "may-all.token")] {
-            let token = self.told("POST", "auth/token/create", &json!({ "policies": [policy] }));
-            fs::write(self.at(file), token["auth"]["client_token"].as_str().unwrap()).unwrap();
-            give(&self.at(file), 0, 0, 0o600);
+        for (policy, paths) in [("recover", mends), ("may-all", all)] {
+            self.peer.told("POST", &format!("sys/policies/acl/{policy}"), &of(paths));
+            let token = self.peer.told("POST", "auth/token/create", &json!({ "policies": [policy] }));
+            let file = self.at(&format!("{policy}.token"));
+            fs::write(&file, token["auth"]["client_token"].as_str().unwrap()).unwrap();
+            give(&file, 0, 0, 0o600);
         }
         if self.wanted.auth == "jwt" {
             self.told("POST", "sys/auth/jwt", &json!({ "type": "jwt" }));

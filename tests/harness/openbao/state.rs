@@ -250,11 +250,17 @@ impl State {
         if token == ROOT {
             return vec!["root".into()];
         }
-        let grant = self.stored.tokens.get(token).filter(|grant| grant.namespace == namespace);
-        let policies = grant.iter().flat_map(|grant| &grant.policies);
-        let policies = policies.filter_map(|name| self.stored.policies.get(&(namespace.to_owned(), name.clone())));
+        let Some(grant) = self.stored.tokens.get(token) else { return vec!["deny".into()] };
+        // Who comes from above has his policies there, with the namespace in their paths.
+        let path = match grant.namespace.as_str() {
+            own if own == namespace => path.to_owned(),
+            "" => format!("{namespace}/{path}"),
+            _ => return vec!["deny".into()],
+        };
+        let policies = grant.policies.iter();
+        let policies = policies.filter_map(|name| self.stored.policies.get(&(grant.namespace.clone(), name.clone())));
         let of =
-            |policy: &Value| serde_json::from_value::<Vec<String>>(policy["path"][path]["capabilities"].clone()).ok();
+            |policy: &Value| serde_json::from_value::<Vec<String>>(policy["path"][&path]["capabilities"].clone()).ok();
         let mut may: Vec<String> = policies.filter_map(of).flatten().collect();
         may.sort();
         if may.is_empty() { vec!["deny".into()] } else { may }

@@ -47,7 +47,7 @@ pub const CASES: &[Case] = &[
     case("K1 socket gone", "kms-socket", socket_gone),
     case("K2 socket not permitted", "kms-socket", not_permitted),
     Case { person: unseals, ..case("K3 sealed", "kms-openbao-unavailable", seal) },
-    Case { person: starts_and_unseals, ..case("K3 down", "kms-openbao-unavailable", down) },
+    Case { person: starts_and_unseals, keeps_key: false, ..case("K3 down", "kms-openbao-unavailable", down) },
     Case {
         person: unseals_namespace,
         only_fake: true,

@@ -51,12 +51,26 @@ pub fn server(ca: Option<&Ca>, name: &str, (from, to): Years, chain: bool) -> Ar
 }
 
 /// A certificate by this authority and its key, as files: for these names of hosts, and with this common name.
+#[allow(dead_code, reason = "not every test binary needs files")]
 pub fn issued(home: &Path, ca: &Ca, common: &str, hosts: &[&str]) -> (PathBuf, PathBuf) {
+    written(home, ca, common, common, hosts)
+}
+
+/// A certificate for this name by this authority, for servers and clients, and its key: two files, `NAME.pem` and `NAME.key`.
+#[allow(dead_code, reason = "not every test binary needs files")]
+pub fn files(home: &Path, ca: &Ca, file: &str, name: &str) {
+    written(home, ca, file, name, &[name]);
+}
+
+#[allow(dead_code, reason = "not every test binary needs files")]
+fn written(home: &Path, ca: &Ca, file: &str, common: &str, hosts: &[&str]) -> (PathBuf, PathBuf) {
     let key = KeyPair::generate().unwrap();
     let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
     let mut params = CertificateParams::new(hosts).unwrap();
     params.distinguished_name.push(rcgen::DnType::CommonName, common);
-    let (certificate, private) = (home.join(format!("{common}.pem")), home.join(format!("{common}.key")));
+    params.extended_key_usages =
+        vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let (certificate, private) = (home.join(format!("{file}.pem")), home.join(format!("{file}.key")));
     std::fs::write(&certificate, params.signed_by(&key, &ca.issuer).unwrap().pem()).unwrap();
     std::fs::write(&private, key.serialize_pem()).unwrap();
     (certificate, private)

@@ -16,14 +16,22 @@ mod bench;
 mod crash_loop;
 mod docker;
 mod engine;
+#[path = "../harness/kms/mod.rs"]
+mod kms;
+#[path = "kms/mod.rs"]
+mod kms_lane;
 #[path = "../harness/kubernetes/mod.rs"]
 mod kubernetes;
 mod kubernetes_cluster;
 mod lane;
+#[path = "../harness/openbao/mod.rs"]
+mod openbao;
 #[path = "../harness/packages.rs"]
 mod packages;
 mod pods;
 mod pods_more;
+#[path = "../harness/kubernetes/programs.rs"]
+mod programs;
 #[path = "../lossy/random.rs"]
 mod random;
 #[path = "../harness/sandbox.rs"]
@@ -49,10 +57,11 @@ const LANES: &[Lane] = &[
     ("docker", docker::run),
     ("kubernetes", pods::run),
     ("spire", spire_lane::run),
+    ("kms", kms_lane::run),
 ];
 
 fn main() -> ExitCode {
-    if let Some(ended) = spire::stand_in() {
+    if let Some(ended) = spire::stand_in().or_else(kms::stand_in) {
         return ended;
     }
     // What test runners ask of every test binary.

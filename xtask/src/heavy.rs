@@ -131,8 +131,9 @@ original that is kept and for one that is gone, resumes, and asks the system its
 Systems: systemd-user (a user's manager of systemd, with a bus of its own), systemd-system (systemd as PID 1, in a container that has the
 host's /usr), docker (a Docker Engine of its own; docker.io and busybox-static are installed where root may), kubernetes
 (an API server with its controllers, built once with Go from its own module; etcd-server is installed where root may), spire (the SPIRE server and
-agent that are on PATH; where none are, a fake with the same interface, which is said). --lane NAME runs one; all run beside each other. --full
-makes ten times as many kills. A system that cannot be had here is said not to have been run.",
+agent that are on PATH; where none are, a fake with the same interface, which is said), kms (the rows of the KMS family with API servers and
+etcd, on the OpenBao that is on PATH, or else on a fake; RECOVER_CASE=K7 takes the rows that are called so). --lane NAME runs one; all run
+beside each other. --full makes ten times as many kills. A system that cannot be had here is said not to have been run.",
         targets: &["real"],
         night: false,
         parts: Some("RECOVER_REAL"),

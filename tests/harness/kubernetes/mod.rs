@@ -12,6 +12,7 @@ mod ward;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::programs::programs;
 pub use api::Api;
 pub use kubelet::{CLASS, Kubelet, Node};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -50,23 +51,6 @@ pub struct Cluster {
     apiserver: Option<Ward>,
     _etcd: Ward,
     home: PathBuf,
-}
-
-/// Where the programs of Kubernetes are, or why not.
-fn programs() -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let module = std::fs::read_to_string(root.join("tests/real/kubernetes/go.mod")).map_err(|e| e.to_string())?;
-    let version = module.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes ")?.split(' ').next());
-    let version = version.ok_or("tests/real/kubernetes/go.mod names no version")?;
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-    let tools = set("RECOVER_TOOLS").or_else(|| Some(cache()?.join("recover-tools"))).unwrap_or_default();
-    let folder = tools.join(format!("kubernetes-{version}"));
-    if folder.join("kube-apiserver").is_file() && folder.join("kube-controller-manager").is_file() {
-        return Ok(folder);
-    }
-    let why = std::env::var("RECOVER_NO_KUBERNETES").unwrap_or("`cargo xtask real` builds it".to_owned());
-    Err(format!("kube-apiserver {version} is not there: {why}"))
 }
 
 impl Cluster {

@@ -1,168 +1,128 @@
-//! A fake OpenBao: namespaces, mounts, policies and tokens before its Transit, and a ledger of every request.
+//! A fake OpenBao, by plain HTTP and by TLS, with a ledger of every request. It deduplicates nothing.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use serde_json::{Value, json};
+use rustls::pki_types::CertificateDer;
+use serde_json::json;
 
-use super::transit::{Answer, Transit, errors};
-use super::{Asked, Peer, ROOT, head};
+use super::state::{State, Stored, UNSEAL};
+use super::{Asked, Peer, head, shown};
 
 #[derive(Default)]
-struct State {
-    sealed: bool,
-    namespaces: Vec<String>,
-    /// By namespace and path.
-    mounts: BTreeMap<(String, String), Transit>,
-    /// Capabilities by path, by policy.
-    policies: BTreeMap<String, Value>,
-    /// Policies by token.
-    tokens: BTreeMap<String, Vec<String>>,
-    ledger: Vec<Asked>,
+struct Shared {
+    state: Mutex<State>,
+    snapshots: Mutex<BTreeMap<String, Stored>>,
+    down: AtomicBool,
 }
 
 pub struct Fake {
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    tls: Option<SocketAddr>,
+    shared: Arc<Shared>,
+}
+
+fn listening(serve: impl Fn(TcpStream) -> Option<()> + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
 }
 
 impl Fake {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State::default()));
-        let kept = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let kept = Arc::clone(&kept);
-                std::thread::spawn(move || serve(stream, &kept));
-            }
+        let shared = Arc::new(Shared::default());
+        let kept = Arc::clone(&shared);
+        let address = listening(move |stream| serve(stream, &kept, &[]));
+        Self { address, tls: None, shared }
+    }
+
+    /// The same, with a listener for TLS besides: `server.pem` and `server.key` are in this folder.
+    pub fn with_tls(home: &Path) -> Self {
+        let read = |name: &str| std::fs::read_to_string(home.join(name)).unwrap();
+        let config = shown::config(&read("server.pem"), &read("server.key"));
+        let fake = Self::start();
+        let kept = Arc::clone(&fake.shared);
+        let tls = listening(move |stream| {
+            let (stream, shown) = shown::shaken(stream, &config)?;
+            serve(stream, &kept, &shown)
         });
-        Self { address, state }
+        Self { tls: Some(tls), ..fake }
     }
 
     /// Every request that came.
     pub fn ledger(&self) -> Vec<Asked> {
-        self.state.lock().unwrap().ledger.clone()
+        self.shared.state.lock().unwrap().ledger.clone()
     }
 }
 
 impl Peer for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
     fn address(&self) -> SocketAddr {
         self.address
     }
+
+    fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls
+    }
+
+    fn unseal(&self) {
+        self.told("POST", "sys/unseal", &json!({ "key": UNSEAL }));
+    }
+
+    fn unseal_namespace(&self, name: &str) {
+        self.told("POST", &format!("sys/namespaces/{name}/unseal"), &json!({ "key": UNSEAL }));
+    }
+
+    fn seals_namespaces(&self) -> bool {
+        true
+    }
+
+    fn go_down(&self) {
+        self.shared.down.store(true, Ordering::Relaxed);
+    }
+
+    fn come_back(&self) {
+        // Who was away is sealed.
+        self.shared.state.lock().unwrap().seal();
+        self.shared.down.store(false, Ordering::Relaxed);
+    }
+
+    fn take_snapshot(&self, name: &str) {
+        let stored = self.shared.state.lock().unwrap().stored.clone();
+        self.shared.snapshots.lock().unwrap().insert(name.to_owned(), stored);
+    }
+
+    fn restore_snapshot(&self, name: &str) {
+        let kept = self.shared.snapshots.lock().unwrap()[name].clone();
+        self.shared.state.lock().unwrap().stored = kept;
+    }
+
+    fn hide_version(&self, namespace: &str, key: &str, version: u64, hidden: bool) {
+        self.shared.state.lock().unwrap().stored.hide_version(namespace, key, version, hidden);
+    }
 }
 
-fn serve(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
+fn serve(mut stream: impl Read + Write, shared: &Shared, shown: &[CertificateDer<'static>]) -> Option<()> {
+    if shared.down.load(Ordering::Relaxed) {
+        // Whoever calls hears nothing, and the connection ends.
+        return None;
+    }
     let (asked, _) = Asked::read(&mut stream)?;
-    let (status, body) = state.lock().unwrap().answer(asked);
+    let (status, body) = shared.state.lock().unwrap().answer(asked, shown);
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    stream.write_all(format!("{}{body}", head(status, body.len())).as_bytes()).ok()
-}
-
-/// Which capability lets a request pass.
-fn needed(method: &str) -> &'static [&'static str] {
-    match method {
-        "GET" => &["read"],
-        "LIST" => &["list"],
-        "DELETE" => &["delete"],
-        _ => &["update", "create"],
-    }
-}
-
-impl State {
-    fn answer(&mut self, asked: Asked) -> Answer {
-        self.ledger.push(asked.clone());
-        let Some(path) = asked.path.strip_prefix("/v1/").map(str::to_owned) else { return errors(404, &[]) };
-        match path.as_str() {
-            "sys/health" => {
-                let body = json!({ "initialized": true, "sealed": self.sealed, "standby": self.sealed,
-                    "server_time_utc": 1_700_000_000, "version": "2.0.0-HEAD" });
-                return (if self.sealed { 503 } else { 200 }, body);
-            }
-            "sys/seal-status" => {
-                return (
-                    200,
-                    json!({ "type": "shamir", "initialized": true, "sealed": self.sealed, "t": 1, "n": 1, "progress": 0 }),
-                );
-            }
-            _ if self.sealed => return errors(503, &["Vault is sealed"]),
-            _ => {}
-        }
-        if !asked.namespace.is_empty() && !self.namespaces.contains(&asked.namespace) {
-            return errors(404, &["namespace not found"]);
-        }
-        let everywhere = ["auth/token/lookup-self", "sys/capabilities-self"].contains(&path.as_str());
-        let known = asked.token == ROOT || self.tokens.contains_key(&asked.token);
-        let may = self.capabilities(&asked.token, &path);
-        let able = |word: &str| may.iter().any(|c| c == word || c == "root");
-        if !known || !(everywhere || needed(&asked.method).iter().any(|word| able(word))) {
-            return errors(403, &["permission denied"]);
-        }
-        self.routed(&asked, &path)
-    }
-
-    fn routed(&mut self, asked: &Asked, path: &str) -> Answer {
-        let Asked { method, body, namespace, token, .. } = asked;
-        let answer = |data: Value| (200, json!({ "data": data }));
-        if path == "auth/token/lookup-self" {
-            let policies = self.tokens.get(token).cloned().unwrap_or_else(|| vec!["root".into()]);
-            return answer(json!({ "accessor": format!("accessor-{}", token.len()), "id": token, "policies": policies,
-                "ttl": 0, "num_uses": 0 }));
-        }
-        if path == "sys/capabilities-self" {
-            let paths = body["paths"].as_array().cloned().unwrap_or_default();
-            let told =
-                paths.iter().filter_map(Value::as_str).map(|p| (p.to_owned(), json!(self.capabilities(token, p))));
-            return answer(Value::Object(told.collect()));
-        }
-        if path == "auth/token/create" {
-            let fresh = format!("s.token-of-the-tests-{}", self.tokens.len());
-            let policies = serde_json::from_value(body["policies"].clone()).unwrap();
-            self.tokens.insert(fresh.clone(), policies);
-            return (200, json!({ "auth": { "client_token": fresh } }));
-        }
-        if path == "sys/seal" {
-            self.sealed = true;
-            return (204, Value::Null);
-        }
-        if let Some(name) = path.strip_prefix("sys/namespaces/") {
-            if name.contains('/') {
-                return errors(400, &["namespace name cannot contain /"]);
-            }
-            self.namespaces.push(name.to_owned());
-            return answer(json!({ "path": format!("{name}/") }));
-        }
-        if let Some(mount) = path.strip_prefix("sys/mounts/") {
-            self.mounts
-                .insert((namespace.clone(), mount.to_owned()), Transit::of(body["type"].as_str().unwrap_or_default()));
-            return (204, Value::Null);
-        }
-        if let Some(name) = path.strip_prefix("sys/policies/acl/") {
-            let policy = body["policy"].as_str().and_then(|text| serde_json::from_str(text).ok());
-            self.policies.insert(name.to_owned(), policy.unwrap());
-            return (204, Value::Null);
-        }
-        let of = |(at, mount): &&(String, String)| at == namespace && path.starts_with(&format!("{mount}/"));
-        let Some(at) = self.mounts.keys().find(of).cloned() else {
-            return errors(404, &[&format!("no handler for route {path:?}. route entry not found.")]);
-        };
-        let below = &path[at.1.len() + 1..];
-        let transit = self.mounts.get_mut(&at).unwrap();
-        transit.answer(method, below, body)
-    }
-
-    fn capabilities(&self, token: &str, path: &str) -> Vec<String> {
-        if token == ROOT {
-            return vec!["root".into()];
-        }
-        let policies = self.tokens.get(token).into_iter().flatten().filter_map(|name| self.policies.get(name));
-        let of =
-            |policy: &Value| serde_json::from_value::<Vec<String>>(policy["path"][path]["capabilities"].clone()).ok();
-        let mut may: Vec<String> = policies.filter_map(of).flatten().collect();
-        may.sort();
-        if may.is_empty() { vec!["deny".into()] } else { may }
-    }
+    stream.write_all(format!("{}{body}", head(status, body.len())).as_bytes()).ok()?;
+    stream.flush().ok()
 }

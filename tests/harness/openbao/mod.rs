@@ -2,21 +2,38 @@
 //! deduplicates nothing. Before either stands a proxy that writes down what came and says what of it is forbidden.
 #![allow(dead_code, unused_imports, reason = "not every test binary asks for everything")]
 
+mod auth;
 mod fake;
+mod key;
 mod proxy;
 mod real;
+mod shown;
+mod state;
 #[path = "../tls.rs"]
-mod tls;
+pub mod tls;
 mod transit;
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::Value;
 
 pub use fake::Fake;
 pub use proxy::{Proxy, knows_what_is_forbidden};
 pub use real::Real;
+
+/// A port that is free, and that the system gives to no connection going out: whoever listens there may end and listen there again.
+pub fn port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() * 37 % 12_000).unwrap();
+    loop {
+        let port = 20_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// The token that may do anything, in all tests.
 pub const ROOT: &str = "root-of-the-tests";
@@ -58,7 +75,25 @@ fn head(status: u16, length: usize) -> String {
 
 /// An OpenBao under test.
 pub trait Peer: Send + Sync {
+    /// Which of the two it is.
+    fn name(&self) -> &'static str;
     fn address(&self) -> SocketAddr;
+    /// Where it listens with TLS, if it does. It asks for a client's certificate there.
+    fn tls_address(&self) -> Option<SocketAddr>;
+    /// What a holder of its keys does after a seal.
+    fn unseal(&self);
+    fn unseal_namespace(&self, name: &str);
+    /// Whether a namespace can be sealed by itself.
+    fn seals_namespaces(&self) -> bool;
+    /// Its process is gone, or as good as gone.
+    fn go_down(&self);
+    /// It is there again, as it was; sealed, if that is its way.
+    fn come_back(&self);
+    /// What a person does before trouble, and after it: all of its storage, or none. Each has a name.
+    fn take_snapshot(&self, name: &str);
+    fn restore_snapshot(&self, name: &str);
+    /// Metadata that leaves a version out, or names it again. Nothing that is asked of the real one leads to this.
+    fn hide_version(&self, namespace: &str, key: &str, version: u64, hidden: bool);
 
     /// What a person with a root token does, past the proxy.
     fn admin(&self, method: &str, path: &str, namespace: &str, body: &Value) -> (u16, Value) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use recover_adapters::openbao::{Change, Failure, Key, OpenBao};
 use serde_json::{Value, json};
 
-use crate::openbao::{Fake, Peer, Proxy, ROOT, Real};
+use crate::openbao::{Fake, Peer, Proxy, ROOT, Real, tls};
 
 /// A part of it: its name, and what it does.
 pub type Part = (&'static str, fn(&Site));
@@ -28,6 +28,21 @@ pub const PARTS: &[Part] = &[
     ("a token is told of without being repeated", token),
 ];
 
+/// The server and what stands before it, for parts that are no client's business.
+impl Site {
+    pub fn server(&self) -> &dyn Peer {
+        &*self.peer
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
+    pub fn waits<T>(&self, future: impl Future<Output = T>) -> T {
+        self.wait(future)
+    }
+}
+
 /// One server with Transit mounted, and a proxy before it.
 pub struct Site {
     peer: Box<dyn Peer>,
@@ -38,7 +53,10 @@ pub struct Site {
 
 impl Site {
     pub fn fake() -> Result<Self, String> {
-        Ok(Self::of(tempfile::tempdir().unwrap(), Box::new(Fake::start())))
+        let home = tempfile::tempdir().unwrap();
+        tls::files(home.path(), &tls::ca(home.path(), "bao-ca"), "server", "127.0.0.1");
+        let fake = Fake::with_tls(home.path());
+        Ok(Self::of(home, Box::new(fake)))
     }
 
     pub fn real() -> Result<Self, String> {

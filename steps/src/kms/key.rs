@@ -292,8 +292,6 @@ event!(SnapshotTaken { SnapshotTaken::Taken { .. } => "taken", SnapshotTaken::Im
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails as it may")]
-
     use recover_engine::{Effect as _, Outcome};
 
     use super::{KeySeen, ReadKey};

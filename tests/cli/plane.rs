@@ -60,7 +60,8 @@ struct Ended {
     result: Value,
     exit: Option<i32>,
     took: Duration,
-    /// The most memory it had, in KiB.
+    /// The most memory it had, without what is mapped of its program, in KiB: a build for tests has a program of tens of MiB, which says
+    /// nothing of what a reply can make it take.
     rss: u64,
 }
 
@@ -81,8 +82,12 @@ fn run(config: &Path) -> Ended {
         // For a moment after the spawn the memory is still the one it shares with this test; its own begins with its own program.
         let its_own = std::fs::read_link(process.join("exe")).is_ok_and(|program| program == its_program);
         if let (true, Ok(text)) = (its_own, std::fs::read_to_string(process.join("status"))) {
-            let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-            rss = rss.max(peak.and_then(|kib| kib.parse().ok()).unwrap_or(0));
+            let kib = |name: &str| -> Option<u64> {
+                text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))?.parse().ok()
+            };
+            if let (Some(peak), Some(mapped)) = (kib("VmHWM:"), kib("RssFile:")) {
+                rss = rss.max(peak.saturating_sub(mapped));
+            }
         }
         if let Some(exit) = child.try_wait().unwrap() {
             break exit;

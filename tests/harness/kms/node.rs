@@ -252,7 +252,7 @@ impl Node {
     pub fn becomes_unready(&self, reason: &str) {
         let named = || self.ready().1["reasons"].as_array().is_some_and(|all| all.iter().any(|one| one == reason));
         assert!(
-            eventually(Duration::from_secs(20), named),
+            eventually(Duration::from_secs(60), named),
             "{}: no {reason}: {:?} {}",
             self.name,
             self.ready(),

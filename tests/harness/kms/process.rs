@@ -48,7 +48,7 @@ pub fn signal(pidfile: &Path, signal: Signal) {
     if ![Signal::SIGTERM, Signal::SIGKILL].contains(&signal) {
         return;
     }
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     while began(pid).is_some() {
         if Instant::now() > until {
             let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);

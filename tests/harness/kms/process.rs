@@ -21,12 +21,12 @@ fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().to_owned()
 }
 
-/// Starts it, and notes who it is. Its end is waited for, so that none is left over.
+/// Starts it in a session of its own, as `recover` does, and notes who it is. Its end is waited for, so that none is left over.
 pub fn start(words: &[String], log: &Path, pidfile: &Path) {
     let log = File::options().append(true).create(true).open(log).unwrap();
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).current_dir("/").stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    // It keeps its pid: `setsid` forks only where it leads a group.
+    let mut command = Command::new("/usr/bin/setsid");
+    command.args(words).current_dir("/").stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     let mut child = command.spawn().unwrap();
     let pid = i32::try_from(child.id()).unwrap();
     let start = began(pid).unwrap_or_default();
@@ -48,7 +48,7 @@ pub fn signal(pidfile: &Path, signal: Signal) {
     if ![Signal::SIGTERM, Signal::SIGKILL].contains(&signal) {
         return;
     }
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(20);
     while began(pid).is_some() {
         if Instant::now() > until {
             let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);

@@ -26,7 +26,7 @@ const CANNOT: &[(&str, &str)] = &[
     ("K11, K12", "the trouble itself is the stand-in's: a version with a bug, and a race that a signal starts"),
 ];
 
-/// The cases that are run where the lane is one of many.
+/// The cases that are run where the lane is one of many, and with `RECOVER_CASE=beside`.
 const BESIDE_OTHERS: &[&str] = &[
     "K1 socket gone",
     "K2 socket not permitted",
@@ -71,10 +71,10 @@ pub fn run(kills: u32) -> Ran {
     let known = bench.scenarios();
     // Half of what other lanes make: each case is broken and mended anew for every few of them. Beside other lanes, as continuous
     // integration runs it, one kill and the cases that take little.
-    let alone = std::env::var("RECOVER_REAL").is_ok_and(|lane| lane == "kms");
+    let alone = std::env::var("RECOVER_REAL").is_ok_and(|lane| lane == "kms") && only != "beside";
     let kills = if alone { kills.div_ceil(2) } else { 1 };
     let (mut random, mut figures, mut problems, mut left_out) = (Random::new(7), Figures::default(), Vec::new(), 0);
-    let chosen = |case: &&Case| case.name.contains(&only) && (alone || BESIDE_OTHERS.contains(&case.name));
+    let chosen = |case: &&Case| if alone { case.name.contains(&only) } else { BESIDE_OTHERS.contains(&case.name) };
     if !alone {
         println!(
             "real kms: {} of {} cases; `cargo xtask real --lane kms` runs them all",

@@ -67,6 +67,21 @@ fn what_is_no_answer_of_openbaos_is_lost() {
     assert!(matches!(key_of(|| Reply::Reset), Err(Failure::Lost(_))));
 }
 
+/// An earlier process showed the token; the first request of this one does not carry it.
+#[test]
+fn a_secret_is_hidden_also_in_the_answer_to_a_request_that_did_not_carry_it() {
+    block_on(async {
+        let echo = json!({ "errors": [TOKEN] }).to_string();
+        for status in [400, 418, 429, 500, 502, 503] {
+            let body = echo.clone();
+            let (bao, _server, _dir) = site(move |_| Reply::Json(status, body.clone())).await;
+            let came = (bao.health().await.map(drop), bao.seal_status().await.map(drop));
+            let said = format!("{came:?}");
+            assert!(!said.contains("canary"), "{status}: {said}");
+        }
+    });
+}
+
 #[test]
 fn the_layers_have_words_of_their_own() {
     for (status, said, expected) in [

@@ -12,6 +12,7 @@ use super::place::{LoginConfig, OpenBaoConfig};
 use super::request::Request;
 use super::transport::Transport;
 use crate::authority::Credential;
+use crate::known::Known;
 
 /// A token that ends so soon is not used any more.
 const SPARE: Duration = Duration::from_secs(20);
@@ -87,6 +88,22 @@ impl Bearer {
         let until = Instant::now() + Duration::from_secs(lease_s.min(86_400)).saturating_sub(SPARE);
         *kept = Some(Kept { token: token.clone(), until });
         Ok(token)
+    }
+
+    /// Remembers what is a secret of ours before it is ever sent: whoever answers may have it from an earlier process, and repeat it.
+    pub(super) fn learn(&self, known: &Known) {
+        let credential = match self {
+            Self::Given(credential)
+            | Self::Login {
+                login: Login::Approle { secret_id: credential, .. } | Login::Jwt { jwt: credential, .. },
+                ..
+            } => credential,
+            Self::Login { login: Login::Cert { .. }, .. } => return,
+        };
+        // One that cannot be read is none that we have; the request that needs it says so.
+        if let Ok(secret) = credential.read() {
+            known.note(&secret);
+        }
     }
 
     /// A token that was refused is not shown again.

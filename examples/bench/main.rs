@@ -14,6 +14,7 @@
 
 mod audit;
 mod commits;
+mod group;
 mod idle;
 mod large;
 mod raw;

@@ -13,8 +13,8 @@ pub struct Raw {
 }
 
 impl Raw {
-    pub fn new(dir: &Path, len: u64) -> Self {
-        let file = File::options().create(true).truncate(true).write(true).read(true).open(dir.join("raw")).unwrap();
+    pub fn new(path: &Path, len: u64) -> Self {
+        let file = File::options().create(true).truncate(true).write(true).read(true).open(path).unwrap();
         let zeros = vec![0; 1 << 20];
         let mut at = 0;
         while at < len {
@@ -29,14 +29,17 @@ impl Raw {
     pub fn appends(&mut self, lengths: &[usize]) -> Duration {
         let bytes = vec![7; lengths.iter().copied().max().unwrap_or(0)];
         let begun = Instant::now();
-        for len in lengths {
-            if self.at + *len as u64 > self.len {
-                self.at = 0;
-            }
-            self.file.write_all_at(&bytes[..*len], self.at).unwrap();
-            rustix::fs::fdatasync(&self.file).unwrap();
-            self.at += *len as u64;
-        }
+        lengths.iter().for_each(|len| self.append(&bytes[..*len]));
         begun.elapsed()
+    }
+
+    /// One durable append.
+    pub fn append(&mut self, bytes: &[u8]) {
+        if self.at + bytes.len() as u64 > self.len {
+            self.at = 0;
+        }
+        self.file.write_all_at(bytes, self.at).unwrap();
+        rustix::fs::fdatasync(&self.file).unwrap();
+        self.at += bytes.len() as u64;
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +16,7 @@ use recover_journal::{FileJournal, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::Row;
+use crate::group::{self, Group};
 use crate::raw::Raw;
 
 pub const STEPS: u8 = 7;
@@ -195,7 +197,7 @@ impl Host for Ears {
 }
 
 /// The length of a frame's own header.
-const FRAME: usize = 64;
+pub const FRAME: usize = 64;
 
 pub const ACTOR: &str = r#"{"uid":0,"host":"bench","machine":"bench","boot":"bench","version":"0.1.0"}"#;
 
@@ -253,7 +255,7 @@ pub fn alone(dir: &Path, rounds: u64) -> Row {
     let plan = Plan::new();
     let journal = journal(&dir.join("alone"));
     let office = Office::new();
-    let mut raw = Raw::new(dir, 16 << 20);
+    let mut raw = Raw::new(&dir.join("raw"), 16 << 20);
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for turn in 0..rounds {
         let begun = Instant::now();
@@ -298,24 +300,23 @@ fn spread(ours: &[Duration], limit: &[Duration]) -> String {
     format!("turn by turn {low:.2} · {middle:.2} · {high:.2}")
 }
 
-/// A hundred runs at once, in turns with a raw group commit.
-///
-/// What is raw here writes what a writer would that gets all hundred commits of a step at once, and at no cost: the same records in as few
-/// commits as can be, eight, with one header each. It puts no record together, hashes nothing and answers nobody.
+/// A hundred runs at once, in turns with a raw group commit by a hundred clients that write the same records, and with the bare
+/// writes of somebody who has all hundred records of a step at once, and at no cost: eight appends, which nobody waits for.
 pub fn together(dir: &Path, rounds: u64) -> Row {
     const AT_ONCE: u64 = 100;
-    let plan = std::rc::Rc::new(Plan::new());
-    let journal = std::rc::Rc::new(journal(&dir.join("together")));
+    let plan = Rc::new(Plan::new());
+    let journal = Rc::new(journal(&dir.join("together")));
     let office = Office::new();
-    let mut raw = Raw::new(dir, 64 << 20);
-    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    let mut raw = Raw::new(&dir.join("bare"), 64 << 20);
+    let group = Rc::new(Group::start(Raw::new(&dir.join("group"), 64 << 20)));
+    let (mut ours, mut limit, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     let before = journal.log().head().frame;
     for turn in 0..rounds {
         let begun = Instant::now();
         let lengths: Vec<Vec<usize>> = office.block_on(async {
             let tasks: Vec<_> = (0..AT_ONCE)
                 .map(|number| {
-                    let (plan, journal) = (std::rc::Rc::clone(&plan), std::rc::Rc::clone(&journal));
+                    let (plan, journal) = (Rc::clone(&plan), Rc::clone(&journal));
                     tokio::task::spawn_local(
                         async move { one(&plan, &*journal, 1_000 + turn * AT_ONCE + number).await },
                     )
@@ -330,15 +331,20 @@ pub fn together(dir: &Path, rounds: u64) -> Row {
         ours.push(begun.elapsed());
         let step = |n| FRAME + lengths.iter().map(|run| run[n]).sum::<usize>();
         let groups: Vec<usize> = (0..=usize::from(STEPS)).map(step).collect();
-        limit.push(raw.appends(&groups));
+        bare.push(raw.appends(&groups));
+        limit.push(group::clients(&office, &group, lengths));
     }
     let ratio = ratio(&ours, &limit);
-    let frames = (journal.log().head().frame - before) as f64 / rounds as f64;
+    let each = |commits: u64| commits as f64 / rounds as f64;
+    let frames = each(journal.log().head().frame - before);
+    let raw_commits = Rc::into_inner(group).map_or(0, Group::end);
     let per_s = AT_ONCE as f64 * (f64::from(STEPS) + 1.0) / half(&ours);
     Row {
         what: "100 runs at once, full engine",
         measured: format!(
-            "{ratio:.2} of raw group commit ({per_s:.0} steps/s; {frames:.1} commits, raw {}; {})",
+            "{ratio:.2} of raw group commit, {:.2} of its bare writes ({per_s:.0} steps/s; {frames:.1} commits, raw {:.1}, bare {}; {})",
+            half(&bare) / half(&ours),
+            each(raw_commits),
             STEPS + 1,
             spread(&ours, &limit)
         ),

@@ -129,7 +129,7 @@ run on a machine that is busy.";
 const PACKAGE: &str = "\
 Usage: cargo xtask package [--quick]
 
-Builds a static binary in the profile of the packages, `dist` (with --quick in release), for musl where that target is installed and
+Builds a static binary in the profile of the packages, `dist` (with --quick in dev), for musl where that target is installed and
 else for glibc, and of it a Debian package, an archive and the folder of a container image, all in target/package with SHA256SUMS.
 Then each is tried out in a container of its own: the package is installed with dpkg under systemd, `recover serve` started by its unit,
 killed, stopped and purged; the image takes the tour of the sandbox. Needs dpkg-deb, and for the trial Docker and systemd, as `real`

@@ -13,34 +13,33 @@ type Track = Vec<Box<dyn FnOnce() -> Lane + Send>>;
 
 /// Runs every lane, whatever came of the ones before.
 pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
-    let mut lanes = vec![
-        lanes::test(),
-        lanes::fmt(),
-        lanes::clippy(),
-        lanes::doc(),
-        lanes::own_scenario(),
-        lanes::graphs_check(),
-        lanes::deny(),
-        lanes::loom(),
-        mutants::lane(&mutants::Work { judge: true, ..mutants::Work::default() }),
-        lanes::build(),
-    ];
-    lanes.extend(beside(tracks(fuzz_seconds)));
+    let mut lanes = beside(first());
+    lanes.extend(beside(heavy(fuzz_seconds)));
     lanes.push(lanes::bench(true));
     print!("{}", summary(&lanes));
     if lanes.iter().all(Lane::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// What needs no release build, beside that build: the tests wait for sandboxes most of the time, and the compilers for nothing.
+fn first() -> Vec<Track> {
+    let judge = || mutants::lane(&mutants::Work { judge: true, ..mutants::Work::default() });
+    vec![
+        vec![Box::new(lanes::test), Box::new(lanes::graphs_check), Box::new(lanes::own_scenario)],
+        vec![Box::new(lanes::build), Box::new(lanes::loom), Box::new(judge)],
+        vec![Box::new(lanes::fmt), Box::new(lanes::clippy), Box::new(lanes::doc), Box::new(lanes::deny)],
+    ]
+}
+
 /// The heavy lanes. Those that wait for sandboxes most of the time stand beside those that compute.
-fn tracks(fuzz_seconds: u32) -> Vec<Track> {
+fn heavy(fuzz_seconds: u32) -> Vec<Track> {
     const WAITING: [&[&str]; 2] = [&["real"], &["faults", "lossy"]];
-    let heavy = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> { Box::new(|| heavy.lane(false, None)) };
+    let lane = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> { Box::new(|| heavy.lane(false, None)) };
     let mut tracks: Vec<Track> =
-        WAITING.iter().map(|names| names.iter().filter_map(|name| heavy::named(name)).map(heavy).collect()).collect();
+        WAITING.iter().map(|names| names.iter().filter_map(|name| heavy::named(name)).map(lane).collect()).collect();
     tracks[0].push(Box::new(|| lanes::crash(false)));
     tracks[1].push(Box::new(|| package::lane(true)));
     let rest = heavy::ALL.iter().filter(|heavy| !heavy.night && !WAITING.concat().contains(&heavy.name));
-    let mut rest: Track = rest.map(heavy).collect();
+    let mut rest: Track = rest.map(lane).collect();
     rest.push(Box::new(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));
     tracks.push(rest);
     tracks
@@ -96,7 +95,7 @@ mod tests {
     #[test]
     fn every_heavy_lane_is_in_one_track() {
         // The kill matrix, the packages and the fuzz targets besides.
-        let count: usize = tracks(1).iter().map(Vec::len).sum();
+        let count: usize = heavy(1).iter().map(Vec::len).sum();
         assert_eq!(count, heavy::ALL.iter().filter(|heavy| !heavy.night).count() + 3);
     }
 

@@ -18,7 +18,8 @@ fn folder() -> PathBuf {
 /// Builds the packages, and tries them out unless only the building is wanted.
 pub(crate) fn lane(quick: bool) -> Lane {
     Lane::run(if quick { "package --quick" } else { "package" }, || {
-        match build(if quick { "release" } else { "dist" }) {
+        // What is only tried out need not be fast.
+        match build(if quick { "dev" } else { "dist" }) {
             Ok(made) => {
                 let mut outcome = TRIAL.lane(!quick, None).outcome;
                 outcome.notes.extend(made);
@@ -84,13 +85,15 @@ fn binary(host: &str, profile: &str) -> Result<PathBuf, String> {
     let target = if installed { &musl } else { host };
     let mut build = cargo(&["build", "--bin", "recover", "--profile", profile, "--target", target]);
     build.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    for name in ["RELEASE", "DIST"] {
+    for name in ["DEV", "DIST"] {
         build.env(format!("CARGO_PROFILE_{name}_DEBUG"), "0").env(format!("CARGO_PROFILE_{name}_STRIP"), "symbols");
     }
     if !exec::run(&mut build)?.ok {
         return Err("the static binary could not be built".into());
     }
-    Ok(exec::root().join("target").join(target).join(profile).join("recover"))
+    // Cargo's folder for `dev` has an older name.
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(exec::root().join("target").join(target).join(folder).join("recover"))
 }
 
 /// What is installed, as it lies under `/`.

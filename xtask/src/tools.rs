@@ -8,15 +8,17 @@ use crate::exec;
 pub(crate) struct Tool {
     name: &'static str,
     version: &'static str,
+    /// As cargo's profiles have it: built to be used at once rather than to be fast, unless it has much to compute.
+    opt_level: &'static str,
 }
 
 /// Licences, sources, bans, advisories.
-pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", opt_level: "1" };
 /// libFuzzer's driver.
-pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
+pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2", opt_level: "0" };
 
 /// Mutants.
-pub(crate) const MUTANTS: Tool = Tool { name: "cargo-mutants", version: "27.1.0" };
+pub(crate) const MUTANTS: Tool = Tool { name: "cargo-mutants", version: "27.1.0", opt_level: "0" };
 
 /// Tells test targets where tools are kept.
 pub(crate) const VARIABLE: &str = "RECOVER_TOOLS";
@@ -40,12 +42,11 @@ impl Tool {
         }
         let mut install = exec::cargo(&["install", "--locked", "--force", "--root"]);
         install.arg(folder()).arg(format!("{}@{}", self.name, self.version));
-        // Built to be used at once rather than to be fast: this more than halves the build.
         install
             .env("CARGO_TARGET_DIR", folder().join("build"))
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", self.opt_level)
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .env_remove("RUSTFLAGS");
         if exec::run(&mut install)?.ok {

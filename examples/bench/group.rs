@@ -31,7 +31,7 @@ impl Group {
         let at_work = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
             let (waiting, come) = &*at_work;
-            let (mut frame, mut answered) = (vec![0; FRAME], Vec::new());
+            let (mut frame, mut answered) = (vec![0; FRAME], Vec::<oneshot::Sender<()>>::new());
             let mut commits = 0;
             loop {
                 {
@@ -46,7 +46,10 @@ impl Group {
                 }
                 raw.append(&frame);
                 commits += 1;
-                answered.drain(..).for_each(|client: oneshot::Sender<()>| drop(client.send(())));
+                for client in answered.drain(..) {
+                    // Every client waits: none is gone.
+                    client.send(()).unwrap();
+                }
             }
         });
         Self { shared, thread: Some(thread) }

@@ -1,7 +1,9 @@
 //! An outside for any scenario: what a step comes to is one of its own endings, and what may not be repeated is remembered by
 //! effect key. It never lies and never deduplicates.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use recover_engine::{
     Act, FenceRaised, Input, Json, Key, Machine, Next, Outcome, Performed, Probed, Reason, Redo, RunId, Seen, Told,
@@ -22,6 +24,31 @@ enum Fate {
 
 /// An effect that is consumed across runs is known by its key alone; another one belongs to its run.
 type Slot = (Option<RunId>, Key);
+
+type Endings = Rc<[Outcome<Told>]>;
+
+/// Of so many steps the endings are remembered: a scenario has fewer, unless their data differ with every run.
+const REMEMBERED: usize = 4_096;
+
+thread_local! {
+    /// The endings of a step with its data: they follow from nothing else, and putting them together is what costs most.
+    static ENDINGS: RefCell<HashMap<&'static str, HashMap<String, Endings>>> = RefCell::default();
+}
+
+fn endings(act: &Act, machine: &dyn Machine) -> Endings {
+    ENDINGS.with_borrow_mut(|all| {
+        let of_step = all.entry(act.doing.step).or_default();
+        if let Some(known) = of_step.get(act.doing.body.as_str()) {
+            return Rc::clone(known);
+        }
+        let made: Endings = machine.endings().into();
+        if of_step.len() == REMEMBERED {
+            of_step.clear();
+        }
+        of_step.insert(act.doing.body.as_str().to_owned(), Rc::clone(&made));
+        made
+    })
+}
 
 /// The outside of one subject.
 #[derive(Debug, Default)]
@@ -104,7 +131,7 @@ impl Generic {
 
     /// One of the step's endings: mostly its habit, seldom one that ends the run at once.
     fn ending(&mut self, act: &Act, machine: &dyn Machine, choices: &mut Choices) -> Outcome<Told> {
-        let endings = machine.endings();
+        let endings = endings(act, machine);
         let any = endings.len().max(1);
         let habit = *self
             .habits

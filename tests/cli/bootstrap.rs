@@ -176,7 +176,8 @@ fn c3_whatever_moment_it_is_killed_at_resume_pairs_it_once() {
         child.kill().unwrap();
         child.wait().unwrap();
         let resumed = sandbox.recover(&["resume", "--all"]);
-        assert_eq!(code(&resumed), 0, "killed after {ms} ms: {}", stderr(&resumed));
+        // Killed between the intent and the pairing, the run takes its unused token back and ends as it found things: exit code 2.
+        assert!([0, 2].contains(&code(&resumed)), "killed after {ms} ms: {}", stderr(&resumed));
         if sandbox.ledger()["pairs"] == 0 {
             recovered(&sandbox.recover(GO));
         }

@@ -32,9 +32,17 @@ pub(crate) fn at_least_one(mut outcome: Outcome, what: &str) -> Outcome {
     outcome
 }
 
-/// Everything that needs Rust and nothing else.
+/// Everything that needs Rust and nothing else. Most of its time the slowest of it waits for sandboxes: so two tests for each processor.
 pub(crate) fn test() -> Lane {
-    Lane::run("test", || one(cargo(&["test", "--workspace", "--no-fail-fast"]), "the tests could not be built"))
+    const THREADS: &str = "RUST_TEST_THREADS";
+    Lane::run("test", || {
+        let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        if std::env::var_os(THREADS).is_none() {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            command.env(THREADS, (2 * processors).to_string());
+        }
+        one(command, "the tests could not be built")
+    })
 }
 
 /// The code is formatted.

@@ -11,6 +11,8 @@ pub(crate) enum WorkloadKind {
     Docker,
     /// A unit of systemd.
     Systemd,
+    /// A Deployment or StatefulSet of Kubernetes.
+    Kubernetes,
     /// A process that nobody else looks after.
     Process,
 }
@@ -25,7 +27,13 @@ written, and no file is overwritten. A secret is never part of it: --credential 
 
     recover init --target edge-1 --workload systemd --name vaultpam-connector.service --data /var/lib/vaultpam \\
         --authority https://control.example.com --credential file:/etc/recover/credential
-    recover doctor"
+    recover doctor
+
+A Deployment has a namespace, and an image of recover that can look at what is on its claim:
+
+    recover init --target edge-1 --workload kubernetes --namespace edge --name edge-connector --data /data --original edge-data \\
+        --reader registry.example.com/recover:0.1.0 \\
+        --authority https://control.example.com --credential file:/etc/recover/credential"
 )]
 pub(crate) struct InitArgs {
     /// The file to write; without it, where `recover` looks for its configuration
@@ -37,16 +45,16 @@ pub(crate) struct InitArgs {
     /// What runs the connector
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) workload: Option<WorkloadKind>,
-    /// The container's or the unit's name
+    /// The container's, the unit's, or the Deployment's name
     #[arg(long, value_name = "NAME", conflicts_with = "command")]
     pub(crate) name: Option<String>,
     /// The program of a process, with its absolute path, and then its arguments: once for each word
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
-    /// Where it keeps its identity: a directory, or the path in the container where the volume is mounted
+    /// Where it keeps its identity: a directory, or the path in the container where the volume or claim is mounted
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<String>,
-    /// Where the original may be if it is not there: a directory, or a volume's name; may be given several times
+    /// Where the original may be if it is not there: a directory, or a volume's or claim's name; may be given several times
     #[arg(long, value_name = "PLACE")]
     pub(crate) original: Vec<String>,
     /// The control plane's origin, such as https://control.example.com
@@ -64,4 +72,19 @@ pub(crate) struct InitArgs {
     /// Where the connector looks for a token, on tmpfs; without it, /run/TARGET/token
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<String>,
+    /// Of Kubernetes: the namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Of Kubernetes: it is a StatefulSet, and no Deployment
+    #[arg(long)]
+    pub(crate) stateful_set: bool,
+    /// Of Kubernetes: the kubeconfig; without it, the account of the pod that recover runs in
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<String>,
+    /// Of Kubernetes: the Secret through which it gets a token; without it, NAME-token
+    #[arg(long, value_name = "NAME")]
+    pub(crate) token_secret: Option<String>,
+    /// Of Kubernetes: the image of recover that looks at a claim from within the cluster
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) reader: Option<String>,
 }

@@ -85,6 +85,7 @@ struct Said {
     workload: String,
     storage: String,
     authority: String,
+    timing: &'static str,
 }
 
 /// A text as TOML writes it.
@@ -102,6 +103,122 @@ fn list(values: &[String]) -> String {
     format!("[{}]", values.iter().map(|value| text(value)).collect::<Vec<_>>().join(", "))
 }
 
+/// A flag that says nothing of this kind of workload would be lost without a word.
+fn fitting(words: &InitArgs, kind: WorkloadKind) -> Result<(), Fault> {
+    let pods = kind == WorkloadKind::Kubernetes;
+    let told = [
+        ("--namespace", words.namespace.is_some(), pods),
+        ("--stateful-set", words.stateful_set, pods),
+        ("--kubeconfig", words.kubeconfig.is_some(), pods),
+        ("--token-secret", words.token_secret.is_some(), pods),
+        ("--reader", words.reader.is_some(), pods),
+        ("--token-file", words.token_file.is_some(), !pods),
+        ("--command", !words.command.is_empty(), kind == WorkloadKind::Process),
+        ("--name", words.name.is_some(), kind != WorkloadKind::Process),
+    ];
+    match told.into_iter().find(|(_, given, fits)| *given && !fits) {
+        Some((flag, ..)) => {
+            let kind = kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+            Err(Fault::new(Code::Usage, format!("{flag} says nothing of a workload of the kind {kind}"))
+                .hint("recover init --help"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn token_file(words: &InitArgs, target: &str) -> String {
+    text(&words.token_file.clone().unwrap_or_else(|| format!("/run/{target}/token")))
+}
+
+fn docker(words: &InitArgs, asking: Asking, target: &str) -> Result<(String, String), Missing> {
+    let name = asking.answer("--name", words.name.as_ref(), "the container's exact name")?;
+    let mount =
+        asking.answer("--data", words.data.as_ref(), "the path in the container where its volume is mounted")?;
+    let workload = format!(
+        "# The container, by its exact name. The folder of token_file is on tmpfs and mounted into it.\n\
+         workload = {{ docker = {{ container = {}, token_file = {} }} }}",
+        text(&name),
+        token_file(words, target)
+    );
+    let storage = format!(
+        "# Where its identity is, in the container; the volumes that may be the original, if that is not mounted there.\n\
+         storage = {{ docker-volume = {{ mount = {}, originals = {} }} }}",
+        text(&mount),
+        list(&words.original)
+    );
+    Ok((workload, storage))
+}
+
+fn systemd(words: &InitArgs, asking: Asking, target: &str) -> Result<(String, String), Missing> {
+    let name = asking.answer("--name", words.name.as_ref(), "the unit's full name, such as connector.service")?;
+    let workload = format!(
+        "# The unit. manager = \"user\" is for one of your own; token = {{ credential = NAME }} for one that wants LoadCredential=.\n\
+         workload = {{ systemd = {{ unit = {}, token_file = {} }} }}",
+        text(&name),
+        token_file(words, target)
+    );
+    Ok((workload, directory(words, asking)?))
+}
+
+fn kubernetes(words: &InitArgs, asking: Asking) -> Result<(String, String), Missing> {
+    let namespace = asking.answer("--namespace", words.namespace.as_ref(), "its namespace")?;
+    let name = asking.answer("--name", words.name.as_ref(), "the Deployment's or StatefulSet's name")?;
+    let mount = asking.answer("--data", words.data.as_ref(), "the path in the container where its claim is mounted")?;
+    let reader = asking.answer(
+        "--reader",
+        words.reader.as_ref(),
+        "the image of recover that looks at a claim, such as registry.example.com/recover:0.1.0",
+    )?;
+    let secret = words.token_secret.clone().unwrap_or_else(|| format!("{name}-token"));
+    let kubeconfig = words.kubeconfig.as_ref().map(|file| format!("kubeconfig = {}, ", text(file))).unwrap_or_default();
+    let kind = if words.stateful_set { "kind = \"stateful-set\", " } else { "" };
+    let workload = format!(
+        "# The Deployment, or with kind = \"stateful-set\" the StatefulSet, of one replica. Its pod template mounts the Secret as an\n\
+         # optional volume. Without kubeconfig: the account of the pod that recover runs in. docs/access.md has the role.\n\
+         workload = {{ kubernetes = {{ {kubeconfig}namespace = {}, {kind}name = {}, token_secret = {} }} }}",
+        text(&namespace),
+        text(&name),
+        text(&secret)
+    );
+    let storage = format!(
+        "# Where its identity is, in the container; the claims that may be the original, if that is not mounted there; the image of\n\
+         # recover that looks at a claim from within the cluster.\n\
+         storage = {{ kubernetes-claim = {{ mount = {}, originals = {}, reader = {} }} }}",
+        text(&mount),
+        list(&words.original),
+        text(&reader)
+    );
+    Ok((workload, storage))
+}
+
+fn process(words: &InitArgs, asking: Asking, target: &str) -> Result<(String, String), Missing> {
+    let mut command = words.command.clone();
+    if command.is_empty() {
+        let said = asking.answer("--command", None, "the program with its absolute path, and its arguments")?;
+        command = said.split_whitespace().map(str::to_owned).collect();
+    }
+    let run = Path::new("/run").join(target).join("pid");
+    let workload = format!(
+        "# The program, started without a shell; where it is named while it runs; where its output goes.\n\
+         workload = {{ process = {{ command = {}, pidfile = {}, log = {}, token_file = {} }} }}",
+        list(&command),
+        text(&run.display().to_string()),
+        text(&format!("/var/log/{target}.log")),
+        token_file(words, target)
+    );
+    Ok((workload, directory(words, asking)?))
+}
+
+fn directory(words: &InitArgs, asking: Asking) -> Result<String, Missing> {
+    let data = asking.answer("--data", words.data.as_ref(), "the directory with its identity")?;
+    Ok(format!(
+        "# Where its identity is; the directories that may be the original, if it is not there.\n\
+         storage = {{ directory = {{ path = {}, originals = {} }} }}",
+        text(&data),
+        list(&words.original)
+    ))
+}
+
 impl Said {
     fn of(words: &InitArgs, asking: Asking) -> Result<Self, Fault> {
         let target =
@@ -109,68 +226,18 @@ impl Said {
         let kind = match words.workload {
             Some(kind) => kind,
             None => {
-                let said = asking.answer("--workload", None, "what runs it: docker, systemd or process")?;
-                WorkloadKind::from_str(&said, true)
-                    .map_err(|_| Fault::new(Code::Usage, format!("{said} is not docker, systemd or process")))?
+                let said = asking.answer("--workload", None, "what runs it: docker, systemd, kubernetes or process")?;
+                WorkloadKind::from_str(&said, true).map_err(|_| {
+                    Fault::new(Code::Usage, format!("{said} is not docker, systemd, kubernetes or process"))
+                })?
             }
         };
-        let token_file = words.token_file.clone().unwrap_or_else(|| format!("/run/{target}/token"));
-        let workload = match kind {
-            WorkloadKind::Docker => {
-                let name = asking.answer("--name", words.name.as_ref(), "the container's exact name")?;
-                format!(
-                    "# The container, by its exact name. The folder of token_file is on tmpfs and mounted into it.\n\
-                     workload = {{ docker = {{ container = {}, token_file = {} }} }}",
-                    text(&name),
-                    text(&token_file)
-                )
-            }
-            WorkloadKind::Systemd => {
-                let name =
-                    asking.answer("--name", words.name.as_ref(), "the unit's full name, such as connector.service")?;
-                format!(
-                    "# The unit. manager = \"user\" is for one of your own; token = {{ credential = NAME }} for one that wants LoadCredential=.\n\
-                     workload = {{ systemd = {{ unit = {}, token_file = {} }} }}",
-                    text(&name),
-                    text(&token_file)
-                )
-            }
-            WorkloadKind::Process => {
-                let mut command = words.command.clone();
-                if command.is_empty() {
-                    let said =
-                        asking.answer("--command", None, "the program with its absolute path, and its arguments")?;
-                    command = said.split_whitespace().map(str::to_owned).collect();
-                }
-                let run = Path::new("/run").join(&target).join("pid");
-                format!(
-                    "# The program, started without a shell; where it is named while it runs; where its output goes.\n\
-                     workload = {{ process = {{ command = {}, pidfile = {}, log = {}, token_file = {} }} }}",
-                    list(&command),
-                    text(&run.display().to_string()),
-                    text(&format!("/var/log/{target}.log")),
-                    text(&token_file)
-                )
-            }
-        };
-        let where_ = match kind {
-            WorkloadKind::Docker => "the path in the container where its volume is mounted",
-            WorkloadKind::Systemd | WorkloadKind::Process => "the directory with its identity",
-        };
-        let data = asking.answer("--data", words.data.as_ref(), where_)?;
-        let storage = match kind {
-            WorkloadKind::Docker => format!(
-                "# Where its identity is, in the container; the volumes that may be the original, if that is not mounted there.\n\
-                 storage = {{ docker-volume = {{ mount = {}, originals = {} }} }}",
-                text(&data),
-                list(&words.original)
-            ),
-            WorkloadKind::Systemd | WorkloadKind::Process => format!(
-                "# Where its identity is; the directories that may be the original, if it is not there.\n\
-                 storage = {{ directory = {{ path = {}, originals = {} }} }}",
-                text(&data),
-                list(&words.original)
-            ),
+        fitting(words, kind)?;
+        let (workload, storage) = match kind {
+            WorkloadKind::Docker => docker(words, asking, &target)?,
+            WorkloadKind::Systemd => systemd(words, asking, &target)?,
+            WorkloadKind::Kubernetes => kubernetes(words, asking)?,
+            WorkloadKind::Process => process(words, asking, &target)?,
         };
         let base = asking.answer(
             "--authority",
@@ -192,11 +259,20 @@ impl Said {
             text(&agent),
             text(&credential)
         );
-        Ok(Self { target, workload, storage, authority })
+        let timing = match kind {
+            WorkloadKind::Kubernetes => {
+                "# A kubelet takes up to about a minute to show a new Secret to a pod: that long it may take to pair.\n\
+                 timing = { observe = \"30s\", token_ttl = \"10m\", pair_within = \"2m\" }"
+            }
+            WorkloadKind::Docker | WorkloadKind::Systemd | WorkloadKind::Process => {
+                "timing = { observe = \"30s\", token_ttl = \"10m\" }"
+            }
+        };
+        Ok(Self { target, workload, storage, authority, timing })
     }
 
     fn written(&self, state: &Path) -> String {
-        let Self { target, workload, storage, authority } = self;
+        let Self { target, workload, storage, authority, timing } = self;
         format!(
             "# The configuration of recover. `recover config schema` has every key; `recover doctor` says whether it can be used.\n\n\
              # Where runs are journaled: one directory for each machine, yours alone.\n\
@@ -216,7 +292,7 @@ impl Said {
              {storage}\n\
              {authority}\n\
              # How long it must stay online on either side of a restart, and how long a minted token works.\n\
-             timing = {{ observe = \"30s\", token_ttl = \"10m\" }}\n",
+             {timing}\n",
             text(&state.display().to_string()),
             key(target),
         )

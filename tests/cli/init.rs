@@ -10,6 +10,19 @@ use crate::{assert_error, code, recover, stderr};
 const AUTHORITY: &[&str] =
     &["--authority", "https://control.example.com", "--credential", "file:/etc/recover/credential"];
 
+const KUBERNETES: &[&str] = &[
+    "--workload",
+    "kubernetes",
+    "--namespace",
+    "edge",
+    "--name",
+    "edge-connector",
+    "--data",
+    "/data",
+    "--reader",
+    "registry.example.com/recover:1",
+];
+
 fn init(home: &Path, words: &[&str]) -> (PathBuf, Output) {
     let out = home.join("made/recover.toml");
     let output = recover(home).args(["init", "--out"]).arg(&out).args(words).args(AUTHORITY).output().unwrap();
@@ -42,6 +55,8 @@ fn what_is_written_can_be_used_for_each_kind_of_workload() {
             "/var/lib/vaultpam",
         ],
         &["--workload", "systemd", "--name", "c.service", "--data", "/a \"b\" \\ c", "--agent", "e"],
+        &[KUBERNETES, &["--original", "edge-data", "--kubeconfig", "/etc/recover/kubeconfig"]].concat(),
+        &[KUBERNETES, &["--stateful-set", "--token-secret", "t"]].concat(),
     ] {
         let home = tempfile::tempdir().unwrap();
         let (out, made) = init(home.path(), &[&["--target", "edge.1"], kind].concat());
@@ -77,6 +92,54 @@ fn what_is_missing_or_cannot_be_used_is_named_and_nothing_is_written() {
     assert_eq!(code(&refused), 64);
     assert!(!stderr(&refused).contains("s3cr3t-itself"), "{}", stderr(&refused));
     assert!(!out.exists() && !home.path().join("x.toml").exists());
+}
+
+#[test]
+fn what_a_workload_of_kubernetes_needs_is_in_what_is_written() {
+    let home = tempfile::tempdir().unwrap();
+    let (out, made) = init(home.path(), &[&["--target", "edge-1", "--stateful-set"][..], KUBERNETES].concat());
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let text = std::fs::read_to_string(&out).unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    let target = &table["target"]["edge-1"];
+    let pod = &target["workload"]["kubernetes"];
+    let words = |value: &toml::Value, names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| value[*name].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        words(pod, &["namespace", "kind", "name", "token_secret"]),
+        ["edge", "stateful-set", "edge-connector", "edge-connector-token"]
+    );
+    assert!(pod.get("kubeconfig").is_none(), "the account of the pod that it runs in: {text}");
+    assert_eq!(
+        words(&target["storage"]["kubernetes-claim"], &["mount", "reader"]),
+        ["/data", "registry.example.com/recover:1"]
+    );
+    assert_eq!(target["timing"]["pair_within"].as_str(), Some("2m"), "a kubelet is slow to show a Secret");
+}
+
+#[test]
+fn a_flag_of_another_kind_of_workload_is_refused_and_what_kubernetes_needs_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let systemd = ["--target", "e", "--workload", "systemd", "--name", "c.service", "--data", "/d"];
+    let pods = [&["--target", "e"], KUBERNETES].concat();
+    for (words, flag) in [
+        ([&systemd[..], &["--namespace", "edge"]].concat(), "--namespace"),
+        ([&systemd[..], &["--stateful-set"]].concat(), "--stateful-set"),
+        ([&systemd[..], &["--reader", "image"]].concat(), "--reader"),
+        ([&pods[..], &["--token-file", "/run/e/token"]].concat(), "--token-file"),
+        (pods.iter().filter(|word| !["--namespace", "edge"].contains(word)).copied().collect(), "--namespace"),
+        (pods[..pods.len() - 2].to_vec(), "--reader"),
+    ] {
+        let (out, refused) = init(home.path(), &words);
+        assert_error(&refused, "RCV0002", 64);
+        assert!(stderr(&refused).contains(flag) && !out.exists(), "{words:?}: {}", stderr(&refused));
+    }
+    // What cannot be the name of anything there is refused before it is written.
+    let spaced: Vec<&str> = pods.iter().map(|word| if *word == "edge" { "Edge Space" } else { *word }).collect();
+    let (out, refused) = init(home.path(), &spaced);
+    assert_error(&refused, "RCV0002", 64);
+    assert!(stderr(&refused).contains("the name of a namespace") && !out.exists(), "{}", stderr(&refused));
 }
 
 #[test]

@@ -222,13 +222,17 @@ fn misplaced_storage(seen: &Observations, worth: Worth) -> Option<Verdict> {
         }
         Attachment::Attached => {}
     }
-    if *original == Sameness::Other && worth != Worth::Unread {
-        return Some(Verdict::of(class, Sureness::Certain, &[C12], "what is mounted is not the recorded storage"));
+    // What is on a claim is not looked at here; then the authority's word stands for it, and it is one reading less.
+    let said = seen.standing.value().is_some_and(|standing| standing.status == AgentStatus::NeedsRecovery);
+    let missed = worth == Worth::Unread && said;
+    if *original == Sameness::Other && (worth != Worth::Unread || missed) {
+        let sure = if missed { Sureness::Likely } else { Sureness::Certain };
+        return Some(Verdict::of(class, sure, &[C12], "what is mounted is not the recorded storage"));
     }
     if worth == Worth::Denied {
         return Some(Verdict::of(C10, Sureness::Certain, &[], "the identity is there and may not be read"));
     }
-    if *lasting == Lasting::Refuted && worth == Worth::Absent {
+    if *lasting == Lasting::Refuted && (worth == Worth::Absent || missed) {
         return Some(Verdict::of(
             class,
             Sureness::Likely,

@@ -205,6 +205,17 @@ fn c10_wrong_path_or_permission_is_told_where_the_identity_is_found() {
 fn c11_empty_dir_or_another_claim() {
     is(&lost(StorageKind::EmptyDir, |s| s.lasting = Lasting::Refuted), Class::C11, Sureness::Likely, IDENTITY_LOSS);
     is(&lost(StorageKind::Claim, |s| s.original = Sameness::Other), Class::C11, Sureness::Certain, IDENTITY_LOSS);
+    // What is on a claim is not looked at by whoever may change nothing: then it takes the authority's word.
+    for other in [
+        lost(StorageKind::EmptyDir, |s| s.lasting = Lasting::Refuted),
+        lost(StorageKind::Claim, |s| s.original = Sameness::Other),
+    ] {
+        let mut seen = other;
+        seen.identity = Look::not_read("identity", "no pod is made to look");
+        is(&seen, Class::C11, Sureness::Likely, IDENTITY_LOSS);
+        seen.standing = standing(AgentStatus::Offline, Some("s1"));
+        is(&seen, Class::C7, Sureness::Unsure, RECONNECT_FAILURE);
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod people;
 mod plan;
 mod plan_file;
 mod plane;
+mod readme;
 mod reconnect;
 mod recovery;
 mod replay;

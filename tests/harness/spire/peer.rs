@@ -29,6 +29,9 @@ pub trait Peer: Send + Sync {
     fn lose_next_reply(&self, what: &'static str) -> bool;
 }
 
+/// On a machine that has much else to do.
+const UP_WITHIN: Duration = Duration::from_secs(60);
+
 /// The real server.
 pub struct Real {
     child: Child,
@@ -101,17 +104,26 @@ plugins {{
             .stderr(log)
             .spawn()
             .map_err(|e| e.to_string())?;
-        let real = Self { child, home: home.to_owned() };
-        let until = Instant::now() + Duration::from_secs(20);
+        let mut real = Self { child, home: home.to_owned() };
+        let until = Instant::now() + UP_WITHIN;
         while real.run(&["healthcheck"]).is_err() {
+            if let Some(ended) = real.child.try_wait().map_err(|e| e.to_string())? {
+                return Err(format!("spire-server ended with {ended}: {}", real.last_words()));
+            }
             if Instant::now() > until {
-                let log = std::fs::read_to_string(home.join("server.log")).unwrap_or_default();
-                return Err(format!("spire-server does not come up: {log}"));
+                return Err(format!("spire-server does not come up: {}", real.last_words()));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         std::fs::write(home.join("bundle.pem"), real.run(&["bundle", "show"])?).unwrap();
         Ok(real)
+    }
+
+    /// The error that it named first; what comes after follows from it, and what comes before is no error.
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.home.join("server.log")).unwrap_or_default();
+        let error = log.lines().find(|line| line.contains("level=error") || line.contains("level=fatal"));
+        error.or(log.lines().last()).unwrap_or("it says nothing").to_owned()
     }
 
     fn run(&self, words: &[&str]) -> Result<String, String> {

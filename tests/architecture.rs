@@ -226,3 +226,23 @@ fn no_file_names_a_folder_of_somebodys_machine() {
         }
     }
 }
+
+/// The rows of the connector's table that a test's name begins with, as in `c1_c7_what_is_held`.
+fn rows_named(line: &str) -> Vec<u32> {
+    let Some((_, name)) = line.split_once("fn ") else { return Vec::new() };
+    let name = name.split(['(', '<']).next().unwrap_or_default();
+    name.split('_').map_while(|word| word.strip_prefix('c')?.parse().ok()).collect()
+}
+
+#[test]
+fn each_row_of_the_table_of_symptoms_has_tests_that_carry_its_name() {
+    let rows: BTreeSet<u32> = (1..=14).collect();
+    // What it is told by, and what the binary makes of it on a sandbox or a real system.
+    for folders in [&["scenarios/tests/diagnosis"][..], &["tests/cli", "tests/real"]] {
+        let of = |path: &PathBuf| folders.iter().any(|folder| relative(path).starts_with(folder));
+        let texts = sources().into_iter().filter(of).map(|path| std::fs::read_to_string(path).unwrap());
+        let named: BTreeSet<u32> =
+            texts.flat_map(|text| text.lines().flat_map(rows_named).collect::<Vec<_>>()).collect();
+        assert_eq!(&named & &rows, rows, "rows without a test in {folders:?}");
+    }
+}

@@ -104,7 +104,7 @@ fn settles(sandbox: &Sandbox, class: &str) -> (Value, String) {
 }
 
 #[test]
-fn a_healthy_connector_is_no_case_and_a_lost_identity_is_named_with_its_procedure() {
+fn c12_a_healthy_connector_is_no_case_and_a_lost_identity_is_named_with_its_procedure() {
     let sandbox = Sandbox::up();
     let (line, text) = diagnosed(&sandbox, &[]);
     is(&line, Value::Null, "certain", 8);
@@ -124,7 +124,7 @@ fn a_healthy_connector_is_no_case_and_a_lost_identity_is_named_with_its_procedur
 }
 
 #[test]
-fn an_original_that_was_kept_is_storage_that_is_not_attached() {
+fn c10_an_original_that_was_kept_is_storage_that_is_not_attached() {
     let sandbox = Sandbox::up();
     let words = ["baseline", "record", "--target", "edge-1", "--reason", "it is well", "--yes"];
     assert_eq!(code(&sandbox.recover(&words)), 0);
@@ -138,7 +138,7 @@ fn an_original_that_was_kept_is_storage_that_is_not_attached() {
 }
 
 #[test]
-fn a_workload_that_stands_still_or_does_not_run_has_its_identity_still() {
+fn c1_c7_c10_a_workload_that_stands_still_or_does_not_run_has_its_identity_still() {
     let sandbox = Sandbox::up();
     signal(&sandbox, "connector.pid", Signal::STOP);
     let (line, text) = settles(&sandbox, "C7");
@@ -162,7 +162,7 @@ fn a_workload_that_stands_still_or_does_not_run_has_its_identity_still() {
 }
 
 #[test]
-fn a_control_plane_that_is_down_hides_the_rest_and_one_that_refuses_is_not_taken_for_an_answer() {
+fn c2_a_control_plane_that_is_down_hides_the_rest_and_one_that_refuses_is_not_taken_for_an_answer() {
     let sandbox = Sandbox::up();
     sandbox.command(&["fault", "error=503", "--on", "status", "--times", "2"]);
     let (line, text) = diagnosed(&sandbox, &[]);
@@ -175,7 +175,7 @@ fn a_control_plane_that_is_down_hides_the_rest_and_one_that_refuses_is_not_taken
 }
 
 #[test]
-fn a_certificate_of_an_unknown_issuer_is_named_and_nothing_is_sent() {
+fn c6_a_certificate_of_an_unknown_issuer_is_named_and_nothing_is_sent() {
     let sandbox = Sandbox::up();
     let home = tempfile::tempdir().unwrap();
     let original = std::fs::read_to_string(sandbox.config()).unwrap();
@@ -296,4 +296,39 @@ fn c8_what_is_degraded_is_named_and_left_to_heal() {
     };
     is(&line, json!("C8"), "certain", 0);
     assert!(String::from_utf8_lossy(&text.stdout).contains("restart it for a path behind it"), "{text:?}");
+}
+
+#[test]
+fn c13_a_loop_is_taken_from_a_log_or_an_alert_where_nobody_counts_restarts_and_hides_its_cause() {
+    let sandbox = Sandbox::up();
+    sandbox.lose(false);
+    for words in
+        [&["--alert", "SandboxConnectorCrashLoopHigh"][..], &["--alert", "SandboxConnectorCrashLoopBackOffCritical"]]
+    {
+        let (line, text) = diagnosed(&sandbox, words);
+        is(&line, json!("C13"), "likely", 0);
+        assert!(line["possible"].to_string().contains("\"C12\""), "{line:#}");
+        assert!(text.contains("recover --scenario crash-loop"), "{text}");
+    }
+}
+
+#[test]
+fn c14_the_fallback_alert_presumes_a_loss_until_a_usable_identity_disproves_it() {
+    let alert = ["--alert", "ControlPlaneConnectorBootstrapFallbackSuspectedHigh"];
+    let sandbox = Sandbox::up();
+    signal(&sandbox, "connector.pid", Signal::STOP);
+    settles(&sandbox, "C7");
+    let (line, _) = diagnosed(&sandbox, &alert);
+    is(&line, json!("C7"), "certain", 0);
+    signal(&sandbox, "connector.pid", Signal::CONT);
+    // Nobody says whether it ever paired, and nothing on its storage disproves the alert.
+    sandbox.lose(false);
+    sandbox.command(&["fault", "error=503", "--on", "status", "--times", "2"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let log = elsewhere.path().join("log");
+    std::fs::write(&log, "starting\n").unwrap();
+    let (line, text) = diagnosed(&sandbox, &[&alert[..], &["--log", log.to_str().unwrap()]].concat());
+    is(&line, json!("C14"), "likely", 0);
+    assert!(text.contains("presumed lost until a usable identity disproves it"), "{text}");
+    assert!(line["scenario"] == "identity-loss" && line["possible"].to_string().contains("\"C12\""), "{line:#}");
 }

@@ -2,15 +2,14 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Output;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::bench::Bench;
 use crate::engine::{Engine, IMAGE};
-use crate::lane::{self, Ran, System};
+use crate::lane::{self, Ran, System, told};
 use crate::sandbox::{RECOVER, Sandbox};
 
 const NAME: &str = "edge-connector";
@@ -19,7 +18,6 @@ const ORIGINAL: &str = "edge-data";
 /// The exit of a run that ends with everything as it was found, and of one that a person has to look at.
 const AS_FOUND: i32 = 2;
 const ASKS: i32 = 4;
-const HELD: i32 = 6;
 
 struct Container {
     engine: Engine,
@@ -85,6 +83,12 @@ impl Container {
 
     fn start(&self) {
         self.engine.said(&["start", NAME]);
+    }
+
+    /// Whether a run has put its mark at the target.
+    fn is_marked(&self) -> bool {
+        let mark = format!("recover-claim-{NAME}");
+        self.engine.docker(&["inspect", "--type", "container", &mark]).status.success()
     }
 
     /// Takes every container away. Volumes stay.
@@ -241,9 +245,11 @@ pub fn run(kills: u32) -> Ran {
         Ran::Done { figures, mut problems } => {
             if problems.is_empty() {
                 for (what, found) in [
-                    ("two at once", two_at_once(&system, &bench)),
+                    ("two at once", lane::two_at_once(&system, &bench, || system.is_marked())),
                     ("the way back", way_back(&system, &bench)),
                     ("bad input", bad_input(&system, &bench)),
+                    ("a read-only root", read_only_root(&system, &bench)),
+                    ("C9", c9(&system, &bench)),
                 ] {
                     problems.extend(found.into_iter().map(|problem| format!("{what}: {problem}")));
                 }
@@ -252,33 +258,6 @@ pub fn run(kills: u32) -> Ran {
         }
         not @ Ran::Not(_) => not,
     }
-}
-
-/// Another state directory finds the claim at the target, and does nothing beside the one that holds it.
-fn two_at_once(system: &Container, bench: &Bench) -> Vec<String> {
-    let mut problems = Vec::new();
-    system.lose(bench, false);
-    let mut first = bench.recovering(lane::GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let claim = format!("recover-claim-{NAME}");
-    let until = Instant::now() + Duration::from_secs(20);
-    while !system.engine.docker(&["inspect", "--type", "container", &claim]).status.success() {
-        assert!(Instant::now() < until && first.try_wait().unwrap().is_none(), "no claim was seen");
-    }
-    let elsewhere = tempfile::tempdir().unwrap();
-    let state = elsewhere.path().join("state");
-    let second = bench.recovering(&["--state-dir", state.to_str().unwrap()]).args(lane::GO).output().unwrap();
-    if second.status.code() != Some(HELD) || !told(&second).contains("RCV0013") {
-        problems.push(format!("the second was not refused: exit {:?}: {}", second.status.code(), told(&second)));
-    }
-    if !first.wait().unwrap().success() {
-        problems.push("the first did not recover".to_owned());
-    }
-    let ledger = bench.ledger();
-    if (&ledger["pairs"], &ledger["mints"]) != (&1.into(), &1.into()) {
-        problems.push(format!("there was not one pairing: {ledger}"));
-    }
-    problems.extend(system.problems(bench));
-    problems
 }
 
 /// A container on two networks, which cannot come online: its original is put in place and taken back, and the container that was
@@ -401,6 +380,29 @@ fn bad_input(system: &Container, bench: &Bench) -> Vec<String> {
     problems
 }
 
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// The table's row C9: another volume than the original, and one without a name, are told for what they are; the original is put back.
+fn c9(system: &Container, bench: &Bench) -> Vec<String> {
+    let mut problems = Vec::new();
+    system.lose(bench, true);
+    problems.extend(lane::diagnosed(bench, &[], "C9", "certain").map(|why| format!("another volume: {why}")));
+    let recovered = bench.recover(lane::GO);
+    if !recovered.status.success() {
+        problems.push(format!("the original is not put back: {}", told(&recovered)));
+    }
+    problems.extend(system.problems(bench));
+    system.lose_into(bench, false, &["--volume", "/data"]);
+    problems.extend(lane::diagnosed(bench, &[], "C9", "likely").map(|why| format!("a volume without a name: {why}")));
+    problems
+}
+
+/// A container that may write nowhere but to its volumes is made anew as one.
+fn read_only_root(system: &Container, bench: &Bench) -> Vec<String> {
+    let volume = format!("{}:/data", system.fresh());
+    system.lose_into(bench, true, &["--read-only", "--volume", &volume]);
+    let recovered = bench.recover(lane::GO);
+    let mut problems = system.problems(bench);
+    if !recovered.status.success() || system.inspected(NAME)["HostConfig"]["ReadonlyRootfs"] != true {
+        problems.push(format!("exit {:?}: {}", recovered.status.code(), told(&recovered)));
+    }
+    problems
 }

@@ -1,14 +1,18 @@
 //! What every lane does: a loss, a kill at a random moment, a resume, and the questions afterwards.
 
 use std::fmt;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::bench::Bench;
 use crate::random::Random;
 
 pub const GO: &[&str] = &["--scenario", "identity-loss", "--target", "edge-1", "--yes"];
 
+/// The exit of a run that is held by another one.
+const HELD: i32 = 6;
 pub const NOT_APPLICABLE: i32 = 8;
 
 /// What came of a lane.
@@ -156,4 +160,52 @@ fn one(
     }
     problems.extend(system.problems(bench));
     spent
+}
+
+/// Another state directory finds the mark of the first at the target, and does nothing beside the one that holds it.
+pub fn two_at_once(system: &impl System, bench: &Bench, is_marked: impl Fn() -> bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    system.lose(bench, false);
+    let mut first = bench.recovering(GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while !is_marked() {
+        assert!(Instant::now() < until && first.try_wait().unwrap().is_none(), "no mark was seen");
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let state = elsewhere.path().join("state");
+    let second = bench.recovering(&["--state-dir", state.to_str().unwrap()]).args(GO).output().unwrap();
+    if second.status.code() != Some(HELD) || !told(&second).contains("RCV0013") {
+        problems.push(format!("the second was not refused: exit {:?}: {}", second.status.code(), told(&second)));
+    }
+    if !first.wait().unwrap().success() {
+        problems.push("the first did not recover".to_owned());
+    }
+    let ledger = bench.ledger();
+    if (&ledger["pairs"], &ledger["mints"]) != (&1.into(), &1.into()) {
+        problems.push(format!("there was not one pairing: {ledger}"));
+    }
+    problems.extend(system.problems(bench));
+    problems
+}
+
+/// What a command said to a person.
+pub fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What is wrong with a diagnosis that is to name this class, so surely. A status outlives its connector for a moment.
+pub fn diagnosed(bench: &Bench, words: &[&str], class: &str, sureness: &str) -> Option<String> {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let output = bench.recovering(&["diagnose", "--target", "edge-1", "--output", "json"]).args(words).output();
+        let text = String::from_utf8_lossy(&output.unwrap().stdout).into_owned();
+        let line: Value = text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+        if line["class"] == class && line["sureness"] == sureness {
+            return None;
+        }
+        if Instant::now() > until {
+            return Some(format!("it is not told as {class}, {sureness}: {text}"));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }

@@ -1,7 +1,7 @@
-//! A connector in a Deployment of a real Kubernetes, with its identity on a claim. API server, controllers and etcd are real; what runs pods
-//! is a stand-in of ours, and the volumes are directories of this host.
+//! A connector in a Deployment, and then in a StatefulSet, of a real Kubernetes, with its identity on a claim. API server, controllers and
+//! etcd are real; what runs pods is a stand-in of ours, and the volumes are directories of this host.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,10 +20,34 @@ pub const SECRET: &str = "edge-connector-token";
 pub const ORIGINAL: &str = "edge-data";
 /// Who runs `recover`.
 pub const USER: &str = "edge";
-pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 pub const PODS: &str = "/api/v1/namespaces/default/pods";
 pub const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
-const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+pub const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+
+/// What makes the connector's pod.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Deployment,
+    StatefulSet,
+}
+
+impl Kind {
+    /// As the API names it.
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments",
+            Self::StatefulSet => "statefulsets",
+        }
+    }
+
+    /// As the configuration names it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::StatefulSet => "stateful-set",
+        }
+    }
+}
 
 pub struct Pods {
     pub cluster: Cluster,
@@ -31,6 +55,7 @@ pub struct Pods {
     pub api: Api,
     /// What the connector runs.
     command: Vec<String>,
+    kind: Cell<Kind>,
     made: RefCell<u32>,
     before: RefCell<Before>,
 }
@@ -43,22 +68,32 @@ struct Before {
     original: Option<(Value, Value, Vec<u8>)>,
 }
 
-/// The rights that `docs/access.md` asks for, and whose they are.
-pub fn grant(api: &Api) {
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
+/// What `docs/access.md` says of a role of this kind.
+fn documented(kind: &str) -> String {
     let text = include_str!("../../docs/access.md").replace("namespace: edge", "namespace: default");
-    let role = |kind: &str| {
-        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-        blocks.into_iter().find(|block| block.contains(&format!("\nkind: {kind}\n"))).unwrap().to_owned()
-    };
-    let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    api.make(&format!("{rbac}/namespaces/default/roles"), &role("Role"));
-    api.make(&format!("{rbac}/clusterroles"), &role("ClusterRole"));
+    let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.into_iter().find(|block| block.contains(&format!("\nkind: {kind}\n"))).unwrap().to_owned()
+}
+
+/// The rights that are asked for there, and whose they are.
+fn grant(api: &Api) {
+    role(api, Kind::Deployment);
+    api.make(&format!("{RBAC}/clusterroles"), &documented("ClusterRole"));
     for (kind, at) in [("Role", "namespaces/default/rolebindings"), ("ClusterRole", "clusterrolebindings")] {
         let of = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "recover-edge-connector" });
         let who = json!([{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER }]);
         let body = json!({ "metadata": { "name": "recover" }, "roleRef": of, "subjects": who });
-        api.post(&format!("{rbac}/{at}"), &body);
+        api.post(&format!("{RBAC}/{at}"), &body);
     }
+}
+
+/// The role as it is there, or with the one word that is to be changed in it.
+fn role(api: &Api, kind: Kind) {
+    let roles = format!("{RBAC}/namespaces/default/roles");
+    api.delete(&format!("{roles}/recover-edge-connector"));
+    api.make(&roles, &documented("Role").replace("deployments", kind.plural()));
 }
 
 impl Pods {
@@ -79,18 +114,34 @@ impl Pods {
         let api = cluster.api();
         let images = ["edge:1", "recover:1"].map(|image| (image.to_owned(), PathBuf::from(RECOVER))).to_vec();
         let kubelet = Kubelet::start(&cluster, Node { images, backoff: Duration::from_millis(300) });
+        let kind = Cell::new(Kind::Deployment);
         let (made, before) = (RefCell::default(), RefCell::default());
-        Self { cluster, kubelet: Some(kubelet), api, command, made, before }
+        Self { cluster, kubelet: Some(kubelet), api, command, kind, made, before }
+    }
+
+    /// Goes on as another kind, with the role for it. The identity is kept.
+    fn becomes(&self, kind: Kind, bench: &Bench) {
+        self.keep_identity(bench);
+        self.clear();
+        self.kind.set(kind);
+        role(&self.api, kind);
+        bench.configure(&self.workload());
+    }
+
+    /// The workload itself.
+    pub fn at(&self) -> String {
+        format!("/apis/apps/v1/namespaces/default/{}/{NAME}", self.kind.get().plural())
     }
 
     pub fn workload(&self) -> String {
         let kubeconfig = self.cluster.kubeconfig("recover", USER, "default");
+        let kind = self.kind.get().word();
         format!(
-            "workload = {{ kubernetes = {{ kubeconfig = {kubeconfig:?}, namespace = \"default\", name = {NAME:?}, token_secret = {SECRET:?} }} }}"
+            "workload = {{ kubernetes = {{ kubeconfig = {kubeconfig:?}, namespace = \"default\", kind = {kind:?}, name = {NAME:?}, token_secret = {SECRET:?} }} }}"
         )
     }
 
-    /// Makes the Deployment, with this volume at `/data`, and waits for its pod.
+    /// Makes the workload, with this volume at `/data`.
     pub fn create(&self, data: &Value, more: &[&str]) {
         let words: Vec<&str> = self.command.iter().map(String::as_str).chain(more.iter().copied()).collect();
         let mut data = data.clone();
@@ -104,12 +155,17 @@ impl Pods {
             "volumes": [data, { "name": "token", "secret": { "secretName": SECRET, "optional": true } }],
         });
         let labels = json!({ "app": NAME });
-        let body = json!({
+        let mut body = json!({
             "metadata": { "name": NAME, "labels": { "team": "edge" } },
-            "spec": { "replicas": 1, "strategy": { "type": "Recreate" }, "selector": { "matchLabels": labels },
+            "spec": { "replicas": 1, "selector": { "matchLabels": labels },
                 "template": { "metadata": { "labels": labels }, "spec": pod } },
         });
-        self.api.post(DEPLOYMENTS, &body);
+        match self.kind.get() {
+            Kind::Deployment => body["spec"]["strategy"] = json!({ "type": "Recreate" }),
+            Kind::StatefulSet => body["spec"]["serviceName"] = NAME.into(),
+        }
+        let at = self.at();
+        self.api.post(at.rsplit_once('/').unwrap().0, &body);
     }
 
     /// Waits until its one pod runs.
@@ -120,9 +176,9 @@ impl Pods {
         })
     }
 
-    /// Takes the Deployment and its pods away. Claims stay.
+    /// Takes the workload and its pods away. Claims stay.
     pub fn clear(&self) {
-        self.api.delete(&format!("{DEPLOYMENTS}/{NAME}"));
+        self.api.delete(&self.at());
         assert!(until(&self.api, PODS, |told| told["items"].as_array().is_some_and(Vec::is_empty)), "pods stay");
     }
 
@@ -148,18 +204,19 @@ impl Pods {
         name
     }
 
-    pub fn deployment(&self) -> Value {
-        self.api.get(&format!("{DEPLOYMENTS}/{NAME}")).unwrap().body
+    /// The workload, as the API server tells of it.
+    pub fn owner(&self) -> Value {
+        self.api.get(&self.at()).unwrap().body
     }
 
     /// What is mounted at `/data`, as the pod template says.
     pub fn data(&self) -> Value {
-        self.deployment().pointer("/spec/template/spec/volumes/0").cloned().unwrap_or_default()
+        self.owner().pointer("/spec/template/spec/volumes/0").cloned().unwrap_or_default()
     }
 
     /// Everything that is said of the workload, but for what is mounted.
     fn spec(&self) -> Value {
-        let mut spec = self.deployment()["spec"].take();
+        let mut spec = self.owner()["spec"].take();
         spec["template"]["spec"]["volumes"][0].take();
         spec
     }
@@ -173,13 +230,18 @@ impl Pods {
         (claim["metadata"]["uid"].clone(), volume["metadata"]["uid"].clone(), identity.unwrap_or_default())
     }
 
-    /// Loses the identity; the Deployment is made anew with this at `/data`, or with the original claim's name.
-    pub fn lose_into(&self, bench: &Bench, keep_original: bool, data: &Value) {
+    /// The sandbox takes the identity away that the connector has now.
+    fn keep_identity(&self, bench: &Bench) -> PathBuf {
         let (own, identity) = (bench.sandbox().dir().join("data/identity.json"), self.identity(bench));
-        // The sandbox takes the identity away that the connector has now.
         if !identity.is_empty() && !own.exists() {
             std::fs::write(&own, identity).unwrap();
         }
+        own
+    }
+
+    /// Loses the identity; the workload is made anew with this at `/data`, or with the original claim's name.
+    pub fn lose_into(&self, bench: &Bench, keep_original: bool, data: &Value) {
+        let own = self.keep_identity(bench);
         self.clear();
         bench.sandbox().command(&["up"]);
         if keep_original {
@@ -286,10 +348,30 @@ pub fn run(kills: u32) -> Ran {
     match lane::run(&system, &bench, kills, 4) {
         Ran::Done { figures, mut problems } => {
             if problems.is_empty() {
+                problems = stateful(&system, &bench, kills);
+            }
+            if problems.is_empty() {
                 problems = pods_more::all(&mut system, &bench);
             }
             Ran::Done { figures, problems }
         }
         not @ Ran::Not(_) => not,
     }
+}
+
+/// The same as a StatefulSet, with a quarter of the kills: another controller makes the pod, under another name, and all else is alike.
+fn stateful(system: &Pods, bench: &Bench, kills: u32) -> Vec<String> {
+    system.becomes(Kind::StatefulSet, bench);
+    let mut problems = match lane::run(system, bench, kills.div_ceil(4), 5) {
+        Ran::Done { figures, problems } => {
+            println!("real kubernetes: as a StatefulSet: {figures}");
+            problems
+        }
+        Ran::Not(why) => vec![why],
+    };
+    problems.iter_mut().for_each(|problem| *problem = format!("as a StatefulSet: {problem}"));
+    if problems.is_empty() {
+        system.becomes(Kind::Deployment, bench);
+    }
+    problems
 }

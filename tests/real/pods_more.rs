@@ -1,26 +1,27 @@
 //! What a lane of kills does not show of a workload of Kubernetes: two at once, somebody who scales it up again, bad input, rights that
 //! are missing, a loop.
 
-use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Output;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
-use crate::lane::{self, System};
-use crate::pods::{DEPLOYMENTS, NAME, ORIGINAL, PODS, Pods};
+use crate::lane::{self, told};
+use crate::pods::{LEASES, NAME, ORIGINAL, PODS, Pods};
 
-/// The exit of a run that ends with everything as it was found, of one that left something for a person, and of one that is held.
+/// The exit of a run that ends with everything as it was found, and of one that left something for a person.
 const AS_FOUND: i32 = 2;
 const LEFT: i32 = 3;
-const HELD: i32 = 6;
 
 pub fn all(system: &mut Pods, bench: &Bench) -> Vec<String> {
     type Part = (&'static str, fn(&mut Pods, &Bench) -> Vec<String>);
-    let parts: [Part; 5] = [
+    let parts: [Part; 7] = [
         ("two at once", two_at_once),
         ("bad input", bad_input),
         ("rights", rights),
+        ("C11", c11),
+        ("C14", c14),
         ("C13", c13),
         ("the API server is down", down),
     ];
@@ -34,39 +35,14 @@ pub fn all(system: &mut Pods, bench: &Bench) -> Vec<String> {
     Vec::new()
 }
 
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 fn claim(name: &str) -> Value {
     json!({ "persistentVolumeClaim": { "claimName": name } })
 }
 
-/// Another state directory finds the claim at the target, and does nothing beside the one that holds it.
 fn two_at_once(system: &mut Pods, bench: &Bench) -> Vec<String> {
-    let mut problems = Vec::new();
-    system.lose(bench, false);
-    let mut first = bench.recovering(lane::GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let lease = format!("/apis/coordination.k8s.io/v1/namespaces/default/leases/recover-{NAME}");
-    let until = Instant::now() + Duration::from_secs(20);
-    while system.api.get(&lease).unwrap().body["spec"]["holderIdentity"].is_null() {
-        assert!(Instant::now() < until && first.try_wait().unwrap().is_none(), "no claim was seen");
-    }
-    let elsewhere = tempfile::tempdir().unwrap();
-    let state = elsewhere.path().join("state");
-    let second = bench.recovering(&["--state-dir", state.to_str().unwrap()]).args(lane::GO).output().unwrap();
-    if second.status.code() != Some(HELD) || !told(&second).contains("RCV0013") {
-        problems.push(format!("the second was not refused: exit {:?}: {}", second.status.code(), told(&second)));
-    }
-    if !first.wait().unwrap().success() {
-        problems.push("the first did not recover".to_owned());
-    }
-    let ledger = bench.ledger();
-    if (&ledger["pairs"], &ledger["mints"]) != (&1.into(), &1.into()) {
-        problems.push(format!("there was not one pairing: {ledger}"));
-    }
-    problems.extend(system.problems(bench));
-    problems
+    let lease = format!("{LEASES}/recover-{NAME}");
+    let is_marked = || !system.api.get(&lease).unwrap().body["spec"]["holderIdentity"].is_null();
+    lane::two_at_once(system, bench, is_marked)
 }
 
 /// What can be wrong with the workload or its storage: each is said, and nothing is changed.
@@ -99,7 +75,7 @@ fn bad_input(system: &mut Pods, bench: &Bench) -> Vec<String> {
     );
 
     let replicas = |n: u32| {
-        system.api.patch(&format!("{DEPLOYMENTS}/{NAME}"), &json!({ "spec": { "replicas": n } }));
+        system.api.patch(&system.at(), &json!({ "spec": { "replicas": n } }));
     };
     replicas(2);
     expect("two replicas", &bench.recover(lane::GO), AS_FOUND, "scale it to 1 first");
@@ -181,6 +157,42 @@ fn rights(system: &mut Pods, bench: &Bench) -> Vec<String> {
     problems
 }
 
+/// Scratch space, and a claim that is not there, are told by the pod template and the API server alone: nobody looks into a pod.
+fn c11(system: &mut Pods, bench: &Bench) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut expect = |what: &str, sureness: &str| {
+        problems.extend(lane::diagnosed(bench, &[], "C11", sureness).map(|why| format!("{what}: {why}")));
+    };
+    system.lose_into(bench, true, &json!({ "emptyDir": {} }));
+    expect("an emptyDir", "likely");
+    system.clear();
+    // Its pod waits for it.
+    system.create(&claim("edge-nobody-has"), &[]);
+    expect("a claim that is not there", "certain");
+    system.clear();
+    system.create(&json!({ "emptyDir": {} }), &[]);
+    assert!(system.runs(), "its pod does not run");
+    let recovered = bench.recover(lane::GO);
+    if !recovered.status.success() {
+        problems.push(format!("the original claim is not put back: {}", told(&recovered)));
+    }
+    problems.extend(system.left());
+    problems
+}
+
+/// The alert presumes an identity loss, and nobody may look at the claim: presumed, and no more.
+fn c14(system: &mut Pods, bench: &Bench) -> Vec<String> {
+    const ALERT: &str = "ControlPlaneConnectorBootstrapFallbackSuspectedHigh";
+    system.lose_into(bench, false, &claim(ORIGINAL));
+    let mut problems: Vec<String> = lane::diagnosed(bench, &["--alert", ALERT], "C14", "unsure").into_iter().collect();
+    // A run looks, and then it is known.
+    let recovered = bench.recovering(lane::GO).args(["--alert", ALERT]).output().unwrap();
+    if !recovered.status.success() || bench.ledger()["pairs"] != 1 {
+        problems.push(format!("it does not recover: {} {}", told(&recovered), bench.ledger()));
+    }
+    problems
+}
+
 /// A pod whose container ends again and again: told by its restarts, held stopped, named.
 fn c13(system: &mut Pods, bench: &Bench) -> Vec<String> {
     let mut problems = Vec::new();
@@ -194,14 +206,10 @@ fn c13(system: &mut Pods, bench: &Bench) -> Vec<String> {
     if !crate::kubernetes_cluster::until(&system.api, PODS, looping) {
         return vec!["it does not loop".to_owned()];
     }
-    let diagnosed = bench.recover(&["diagnose", "--target", "edge-1", "--output", "json"]);
-    let text = String::from_utf8_lossy(&diagnosed.stdout).into_owned();
-    if !text.contains("\"class\":\"C13\"") {
-        problems.push(format!("diagnose does not tell the loop: {text}"));
-    }
+    problems.extend(lane::diagnosed(bench, &[], "C13", "certain"));
     let ran = bench.recover(&["--scenario", "crash-loop", "--target", "edge-1", "--output", "json"]);
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-    let replicas = system.deployment()["spec"]["replicas"].clone();
+    let replicas = system.owner()["spec"]["replicas"].clone();
     if ran.status.code() != Some(LEFT) || !said.contains("\"suggested_scenario\":\"identity-loss\"") || replicas != 0 {
         problems.push(format!("exit {:?}, {replicas} replicas: {said} {}", ran.status.code(), told(&ran)));
     }

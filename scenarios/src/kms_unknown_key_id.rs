@@ -4,10 +4,10 @@
 //! is copied byte for byte, from a peer or a backup of the same scope, while the provider is stopped. Where none is found, a person brings
 //! one; there is no other way after a rotation.
 
-use recover_steps::kms::{Check, ConfigSeen, EtcdScanned, Layer as Of, NodeSeen, ProviderChecked};
+use recover_steps::kms::{Check, ConfigSeen, EtcdScanned, Layer as Of, ProviderChecked};
 
 use crate::kms::plans::{ask, config, registry};
-use crate::kms::{Case, Cause, Event, Finding, Kms, Layer, Look, Pause, Task, Topic, only_where_the_key_is};
+use crate::kms::{Case, Cause, Event, Finding, Kms, Layer, Look, Pause, Task, Topic, only_where_the_key_is, unsaved};
 use crate::names;
 
 /// See the module.
@@ -19,7 +19,7 @@ pub type KmsUnknownKeyId = Kms<UnknownKeyId>;
 
 impl Cause for UnknownKeyId {
     const NAME: &'static str = names::KMS_UNKNOWN_KEY_ID;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const TITLE: &'static str = "key ids are unknown: a configuration drifted, or a key registry is lost";
     const LAYERS: &'static [Layer] =
         &[Layer::Openbao, Layer::Key, Layer::Config, Layer::Registry, Layer::Checks, Layer::Provider, Layer::Etcd];
@@ -45,9 +45,10 @@ impl Cause for UnknownKeyId {
                 }
                 Some(_) | None => None,
             },
-            (Look::Provider(node), Event::LookNode(NodeSeen::Degraded { why, .. })) => {
+            (Look::Provider(node), Event::LookNode(seen)) => {
+                let why = unsaved(seen)?;
                 let text = format!(
-                    "The provider of {node} serves and could not save its registry: {why}. Free the disk, or mend owner and mode of its \
+                    "The provider of {node} could not save its registry: {why}. Free the disk, or mend owner and mode of its \
                      folder. State, checkpoint and lock are never deleted. It saves again by itself."
                 );
                 Some(vec![ask(Topic::DiskFreed, text), Task::Wait(Pause::Probe), Task::Again(found.look.clone())])

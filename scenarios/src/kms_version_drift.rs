@@ -46,15 +46,12 @@ fn key(case: &Case, seen: &KeySeen) -> Option<Vec<Task>> {
 
 impl Cause for VersionDrift {
     const NAME: &'static str = names::KMS_VERSION_DRIFT;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const TITLE: &'static str =
         "versions of the Transit key were made at other times than recorded, or are not told of";
     const LAYERS: &'static [Layer] = &[Layer::Openbao, Layer::Key];
     const CHANGES: &'static [&'static str] =
         &["stop-provider", "take-snapshot", "stop-rotation", "copy-pair", "start-provider", "restart-provider"];
-
-    // The stop of several nodes is walked with `kms-key-missing`, the copy to several with `kms-unknown-key-id`.
-    const SAMPLE: u8 = 1;
 
     fn plan(case: &Case, found: &Finding) -> Option<Vec<Task>> {
         match (&found.look, &found.event) {

@@ -37,7 +37,7 @@ pub(crate) fn observed(seen: &KmsExamined, missing: Is) -> Vec<Check> {
             RegistrySeen::Foreign { fields } => Err(format!("it is of another scope: {}", fields.join(", "))),
         }));
         checks.push(looked("login", node, &of.auth, missing, |seen| match seen {
-            AuthSeen::Usable { for_s } => Ok(format!("what it logs in with is good for {for_s} s")),
+            AuthSeen::Usable { for_s, .. } => Ok(format!("what it logs in with is good for {for_s} s")),
             AuthSeen::Unusable { why, .. } | AuthSeen::Unclear { why } => Err(why.clone()),
         }));
         checks.push(looked("image", node, &of.image, missing, |seen| match seen {

@@ -6,7 +6,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
+use crate::certificates::{ca, ca_of};
 use crate::openbao::{Fake, Peer as _, Proxy, knows_what_is_forbidden};
+use crate::tls::front;
 use crate::{assert_error, code, lines, recover, stderr};
 
 /// A Transit without a key, a token that could make one, and a configuration of one node of which nothing runs.
@@ -161,6 +163,86 @@ fn k7_the_layer_at_which_the_key_is_missing_is_named() {
 }
 
 #[test]
+fn bad_input_a_wrong_namespace_is_named_as_such_and_nothing_is_made_in_it() {
+    let site = Site::new();
+    let text = std::fs::read_to_string(site.at("recover.toml")).unwrap();
+    let wrong = text.replace("mount = \"transit\"", "namespace = \"nowhere\"\nmount = \"transit\"");
+    std::fs::write(site.at("recover.toml"), wrong).unwrap();
+    let output = site.recover(GO);
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
+    assert!(code(&output) == 4 && said.contains("no Transit at the configured mount and namespace"), "{said}");
+    site.nothing_was_made();
+}
+
+#[test]
+fn bad_input_a_token_with_too_many_or_too_few_rights_is_told_of_by_path() {
+    let site = Site::new();
+    let rights = |site: &Site| {
+        let output = site.recover(&["doctor", "--target", "cluster"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        said.lines().find(|line| line.contains("rights")).unwrap_or_default().to_owned()
+    };
+    let said = rights(&site);
+    for path in ["transit/keys/kms", "transit/config/keys"] {
+        assert!(said.contains(&format!("{path}: it also may")), "{said}");
+    }
+    assert!(said.contains("create") && said.contains("delete"), "{said}");
+    site.token(&json!({ "transit/keys/kms": { "capabilities": ["read"] }, "transit/config/keys": { "capabilities": ["read"] } }));
+    let said = rights(&site);
+    assert!(said.contains("transit/config/keys: it lacks update") && !said.contains("it also may"), "{said}");
+    site.nothing_was_made();
+}
+
+#[test]
+fn bad_input_an_authority_whose_time_is_over_is_not_trusted_and_hears_nothing() {
+    let site = Site::new();
+    let (over, good) = (ca_of(site.home.path(), "over", (2019, 2021)), ca(site.home.path(), "good"));
+    let text = std::fs::read_to_string(site.at("recover.toml")).unwrap();
+    let upstream = site.proxy.address.to_string();
+    for (ca, heard) in [(&over, false), (&good, true)] {
+        // What the server shows is good, and signed by the authority that is configured.
+        let front = front(&upstream, ca, "127.0.0.1", (2020, 2090));
+        let plain = format!("address = \"http://{upstream}\"");
+        let base = format!("address = {:?}\nca = {:?}", front.base, ca.file);
+        assert!(text.contains(&plain));
+        std::fs::write(site.at("recover.toml"), text.replace(&plain, &base)).unwrap();
+        let output = site.recover(GO);
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
+        let requests = front.requests.load(std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(requests > 0, heard, "{said}");
+        assert!(heard || (said.contains("over.pem") && said.contains("has expired")), "{said}");
+        assert_eq!(code(&output), if heard { 4 } else { 64 }, "{said}");
+    }
+    site.nothing_was_made();
+}
+
+#[test]
+fn bad_input_two_nodes_with_different_scope_are_told_apart_before_anything_is_copied() {
+    let site = Site::new();
+    site.fake.told("POST", "transit/keys/kms", &json!({}));
+    let of_first = std::fs::read_to_string(site.at("config.yaml")).unwrap();
+    for name in ["config-2.yaml", "recorded-2.yaml"] {
+        std::fs::write(site.at(name), of_first.replace("clusterId: c\n", "clusterId: d\n")).unwrap();
+    }
+    let text = std::fs::read_to_string(site.at("recover.toml")).unwrap();
+    let (_, node) = text.split_once("[target.cluster.node.cp-1.provider]").unwrap();
+    let second = node
+        .replace("cp-1", "cp-2")
+        .replace("config.yaml", "config-2.yaml")
+        .replace("recorded.yaml", "recorded-2.yaml");
+    std::fs::write(site.at("recover.toml"), format!("{text}[target.cluster.node.cp-2.provider]{second}")).unwrap();
+    let output = site.recover(&["diagnose", "--target", "cluster", "--output", "json"]);
+    let told = &lines(&output)[0];
+    let all = std::iter::once(&told["lowest"]).chain(told["others"].as_array().unwrap());
+    let of_scope: Vec<_> = all
+        .filter(|one| one["said"].as_str().is_some_and(|said| said.contains("transit.keyIdScope.clusterId")))
+        .collect();
+    assert_eq!((of_scope.len(), &of_scope[0]["row"]), (1, &json!("K8")), "{told}");
+    assert_eq!(of_scope[0]["procedures"][0], "kms-unknown-key-id", "{told}");
+    assert_eq!(site.proxy.forbidden(), Vec::<String>::new());
+}
+
+#[test]
 fn a_procedure_for_another_kind_is_refused_by_name() {
     let site = Site::new();
     let output = site.recover(&["--scenario", "identity-loss", "--target", "cluster"]);
@@ -190,10 +272,12 @@ fn every_verb_works_on_a_kms_that_is_not_well_or_says_why_not() {
         assert!(!said.contains("s.token-of-the-tests") && !said.contains("kube-t0ken-canary"), "{words:?}: {said}");
     }
     let told = lines(&site.recover(&["diagnose", "--target", "cluster", "--output", "json"]));
+    let lowest = &told[0]["lowest"];
     assert_eq!(
-        (&told[0]["lowest"]["check"], told[0]["lowest"]["procedures"][0].as_str()),
-        (&json!("key"), Some("kms-key-missing"))
+        (&lowest["check"], &lowest["row"], lowest["procedures"][0].as_str()),
+        (&json!("key"), &json!("K7"), Some("kms-key-missing"))
     );
+    assert!(told[0]["others"].as_array().is_some_and(|others| !others.is_empty()), "{}", told[0]);
     assert_error(&site.recover(&["baseline", "record", "--target", "cluster", "--reason", "r", "--yes"]), "RCV0038", 4);
     site.nothing_was_made();
 }

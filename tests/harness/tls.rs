@@ -16,8 +16,15 @@ pub struct Ca {
 }
 
 pub fn ca(home: &Path, name: &str) -> Ca {
+    ca_of(home, name, (1975, 4096))
+}
+
+/// One that is good in these years.
+pub fn ca_of(home: &Path, name: &str, (from, to): Years) -> Ca {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
+    params.not_before = date_time_ymd(from, 1, 1);
+    params.not_after = date_time_ymd(to, 1, 1);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     let file = home.join(format!("{name}.pem"));
@@ -74,6 +81,18 @@ fn written(home: &Path, ca: &Ca, file: &str, common: &str, hosts: &[&str]) -> (P
     std::fs::write(&certificate, params.signed_by(&key, &ca.issuer).unwrap().pem()).unwrap();
     std::fs::write(&private, key.serialize_pem()).unwrap();
     (certificate, private)
+}
+
+/// A certificate for clients of this name, good in these years, for a key that is there already.
+#[allow(dead_code, reason = "not every test binary renews one")]
+pub fn certified(ca: &Ca, key: &str, name: &str, (from, to): Years) -> String {
+    let key = KeyPair::from_pem(key).unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    params.not_before = date_time_ymd(from, 1, 1);
+    params.not_after = date_time_ymd(to, 1, 1);
+    params.signed_by(&key, &ca.issuer).unwrap().pem()
 }
 
 /// A whole HTTP message: its head, and as much body as the head announces.

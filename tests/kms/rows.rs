@@ -116,7 +116,7 @@ fn k2_permission(site: &Site) {
 fn k3_sealed(site: &Site) {
     let (old, created) = (site.object("k3"), site.created());
     site.peer.told("POST", "sys/seal", &json!({}));
-    site.nodes[0].becomes_unready("upsert_check_failed");
+    site.nodes[0].becomes_unready_for("upsert_check_failed");
     assert_eq!(class(site, "metadata_error_class"), "sealed");
     assert_eq!(site.nodes[0].status().unwrap().healthz, "unhealthy");
     assert_eq!(refused(site.nodes[0].decrypt(&old.1)), (14, "transit unavailable".into()));
@@ -128,8 +128,8 @@ fn k3_sealed(site: &Site) {
 fn k3_down(site: &Site) {
     let (old, created) = (site.object("k3"), site.created());
     site.peer.go_down();
-    site.nodes[0].becomes_unready("upsert_check_failed");
-    site.nodes[0].becomes_unready("circuit_breaker_open");
+    site.nodes[0].becomes_unready_for("upsert_check_failed");
+    site.nodes[0].becomes_unready_for("circuit_breaker_open");
     assert!(site.nodes[0].metric("openbao_kms_circuit_breaker_state") > 0.0);
     assert_eq!(refused(site.nodes[0].decrypt(&old.1)), (14, "transit unavailable".into()));
     site.peer.come_back();
@@ -140,7 +140,7 @@ fn k3_down(site: &Site) {
 fn k3_namespace(site: &Site) {
     let (old, created) = (site.object("k3"), site.created());
     site.peer.told("POST", "sys/namespaces/team/seal", &json!({}));
-    site.nodes[0].becomes_unready("upsert_check_failed");
+    site.nodes[0].becomes_unready_for("upsert_check_failed");
     assert_eq!(class(site, "metadata_error_class"), "sealed");
     assert_eq!(site.peer.admin("GET", "sys/health", "", &Value::Null).0, 200, "the node is not");
     site.peer.unseal_namespace("team");
@@ -151,7 +151,7 @@ fn k4_profile(site: &Site) {
     let (old, created) = (site.object("k4"), site.created());
     site.peer.take_snapshot("right");
     site.configure(&json!({ "exportable": true }));
-    site.nodes[0].becomes_unready("profile_invalid");
+    site.nodes[0].becomes_unready_for("profile_invalid");
     let report = site.nodes[0].report("verify-key", &[]);
     let said = "blocking/cryptographic_safety: key material export is enabled";
     assert_eq!((report.0, check(&report, "transit.profile")), (4, ("fail".into(), said.into())));
@@ -164,7 +164,7 @@ fn k4_profile(site: &Site) {
 fn k5_profile(site: &Site) {
     let (old, created) = (site.object("k5"), site.created());
     site.configure(&json!({ "deletion_allowed": true }));
-    site.nodes[0].becomes_unready("profile_invalid");
+    site.nodes[0].becomes_unready_for("profile_invalid");
     let report = site.nodes[0].report("doctor", &[]);
     let said = "blocking/api_server_availability: key deletion is allowed";
     assert_eq!((report.0, check(&report, "transit.profile")), (4, ("fail".into(), said.into())));
@@ -177,7 +177,7 @@ fn k6_jwt(site: &Site) {
     let (old, created) = (site.object("k6"), site.created());
     let next = Issuer::new();
     site.trust(&next);
-    site.nodes[0].becomes_unready("upsert_check_failed");
+    site.nodes[0].becomes_unready_for("upsert_check_failed");
     assert_eq!(class(site, "metadata_error_class"), "auth_failed");
     assert_eq!(refused(site.nodes[0].decrypt(&old.1)), (16, "transit authentication failed".into()));
     let report = site.nodes[0].report("doctor", &[]);
@@ -189,7 +189,7 @@ fn k6_jwt(site: &Site) {
 fn k7_soft(site: &Site) {
     let (old, created) = (site.object("k7"), site.created());
     site.told("DELETE", "transit/keys/kms/soft-delete", &Value::Null);
-    site.nodes[0].becomes_unready("profile_invalid");
+    site.nodes[0].becomes_unready_for("profile_invalid");
     let report = site.nodes[0].report("verify-key", &[]);
     assert_eq!(check(&report, "transit.profile").1, "blocking/api_server_availability: key is soft-deleted");
     site.told("POST", "transit/keys/kms/soft-delete-restore", &json!({}));
@@ -199,7 +199,7 @@ fn k7_soft(site: &Site) {
 fn delete(site: &Site) {
     site.configure(&json!({ "deletion_allowed": true }));
     site.told("DELETE", "transit/keys/kms", &Value::Null);
-    site.nodes[0].becomes_unready("metadata_read_failed");
+    site.nodes[0].becomes_unready_for("metadata_read_failed");
     assert_eq!(class(site, "metadata_error_class"), "not_found");
     let report = site.nodes[0].report("verify-key", &[]);
     assert_eq!((report.0, check(&report, "transit.metadata").0), (4, "fail".into()));
@@ -321,7 +321,7 @@ fn k10_between(site: &Site) {
     site.told("POST", "transit/keys/kms/rotate", &json!({}));
     site.told("POST", "transit/keys/kms/rotate", &json!({}));
     site.peer.hide_version("team", "kms", 2, true);
-    site.nodes[0].becomes_unready("profile_invalid");
+    site.nodes[0].becomes_unready_for("profile_invalid");
     let report = site.nodes[0].report("rotation-plan", &[]);
     assert_eq!(report.0, 4, "{report:?}");
     let said = report.1["transitMetadataError"].as_str().unwrap().to_owned();
@@ -375,7 +375,7 @@ fn k13_raised(site: &Site) {
     site.rotate();
     let created = site.created();
     site.configure(&json!({ "min_decryption_version": 2 }));
-    site.nodes[0].becomes_unready("profile_invalid");
+    site.nodes[0].becomes_unready_for("profile_invalid");
     assert_eq!(refused(site.nodes[0].decrypt(&old.1)), (3, "transit decrypt failed".into()));
     assert_eq!(site.created().len(), 1, "hidden, and not lost");
     let report = site.nodes[0].report("verify-key", &[]);
@@ -394,7 +394,7 @@ fn k17_made_again(site: &Site) {
     delete(site);
     std::thread::sleep(Duration::from_millis(1_100));
     site.told("POST", "transit/keys/kms", &json!({}));
-    site.nodes[0].becomes_unready("profile_invalid");
+    site.nodes[0].becomes_unready_for("profile_invalid");
     assert_eq!(refused(site.nodes[0].decrypt(&old.1)), (3, "transit decrypt failed".into()));
     assert!(site.nodes[0].log().contains("active Transit version creation time changed"), "{}", site.nodes[0].log());
     site.nodes.iter().for_each(crate::kms::Node::stop);
@@ -427,7 +427,7 @@ fn k18_node(site: &Site) {
 fn k19_upsert(site: &Site) {
     let (old, created) = (site.object("k19"), site.created());
     site.told("POST", "transit/config/keys", &json!({ "disable_upsert": false }));
-    site.nodes[0].becomes_unready("upsert_allowed");
+    site.nodes[0].becomes_unready_for("upsert_allowed");
     let report = site.nodes[0].report("doctor", &[]);
     assert_eq!(check(&report, "transit.disable_upsert").0, "fail");
     site.told("POST", "transit/config/keys", &json!({ "disable_upsert": true }));
@@ -439,7 +439,7 @@ fn k20_save(site: &Site) {
     give(&site.nodes[0].at("state"), 0, 0, 0o755);
     site.told("POST", "transit/keys/kms/rotate", &json!({}));
     let created = site.created();
-    site.nodes[0].becomes_unready("state_save_failed");
+    site.nodes[0].becomes_unready_for("state_save_failed");
     let bytes = fs::read(site.nodes[0].state()).unwrap();
     give(&site.nodes[0].at("state"), PROVIDER, PROVIDER, 0o750);
     for node in &site.nodes {

@@ -23,7 +23,7 @@ fn outage(site: &Site) {
     assert!(cluster.is_encrypted("old"), "{:?}", String::from_utf8_lossy(&cluster.stored("old")));
     assert_eq!(cluster.read(1, "old"), Ok("older than the trouble".into()), "the other node has the key too");
     site.peer.told("POST", "sys/seal", &json!({}));
-    site.nodes[0].becomes_unready("upsert_check_failed");
+    site.nodes[0].becomes_unready_for("upsert_check_failed");
     // It goes on with what it decrypted before.
     assert_eq!(cluster.read(0, "old"), Ok("older than the trouble".into()));
     let unhealthy = || cluster.get(0, "/readyz").0 != 200;

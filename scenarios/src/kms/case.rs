@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use recover_engine::{Ending, Verdict};
-use recover_steps::kms::{EncryptionSeen, KeySeen, Node};
+use recover_steps::kms::{AuthSeen, EncryptionSeen, KeySeen, Node};
 
 use super::Event;
 use super::change::Change;
@@ -35,6 +35,8 @@ pub struct Case {
     pub(super) snapshot: bool,
     /// Of each node, the digest of the recorded EncryptionConfiguration with identity last.
     fallbacks: Vec<(Node, String)>,
+    /// Of each node whose login material looks as it must, the digest of fresh material that lies ready beside it.
+    fresh: Vec<(Node, String)>,
     /// Nothing is stored in plain text.
     pub(super) clean: bool,
     /// A person said that no backup in plain text is needed any more.
@@ -64,6 +66,7 @@ impl Case {
             rotation_stopped: false,
             snapshot: false,
             fallbacks: Vec::new(),
+            fresh: Vec::new(),
             clean: false,
             acknowledged: false,
             rewritten: false,
@@ -118,6 +121,12 @@ impl Case {
         self.fallbacks.first().map(|(node, sha256)| (node, sha256.as_str()))
     }
 
+    /// The digest of fresh login material that lies ready for this node, where what is in place looks as it must.
+    #[must_use]
+    pub fn fresh(&self, node: &Node) -> Option<&str> {
+        self.fresh.iter().find_map(|(of, sha256)| (of == node).then_some(sha256.as_str()))
+    }
+
     pub(super) fn planned(&mut self) {
         self.fallbacks.clear();
     }
@@ -134,6 +143,12 @@ impl Case {
             (Look::Key, Event::ReadKey(seen)) => self.learn_key(seen, changes.contains(&"stop-rotation")),
             (Look::Encryption(node), Event::ReadEncryption(seen)) if changes.contains(&"rewrite-objects") => {
                 self.learn_encryption(node, seen);
+            }
+            (Look::Auth(node), Event::LookAuth(seen)) if changes.contains(&"install-auth") => {
+                self.fresh.retain(|(of, _)| of != node);
+                if let AuthSeen::Usable { fresh: Some(sha256), .. } = seen {
+                    self.fresh.push((node.clone(), sha256.clone()));
+                }
             }
             _ => {}
         }

@@ -232,9 +232,28 @@ fn checks(seen: &ProviderChecked) -> Option<Class> {
     }
 }
 
-fn node(seen: &NodeSeen) -> Option<Class> {
+/// What a provider could not save, whether it serves all the same or waits until it can.
+pub(crate) fn unsaved(seen: &NodeSeen) -> Option<&str> {
+    const REASON: &str = "state_save_failed";
     match seen {
-        NodeSeen::Serving { .. } => None,
+        NodeSeen::Degraded { why, .. } => Some(why),
+        NodeSeen::Unhealthy { reasons, .. } => reasons.iter().any(|reason| reason == REASON).then_some(REASON),
+        NodeSeen::Serving { .. }
+        | NodeSeen::Stopped
+        | NodeSeen::NoSocket { .. }
+        | NodeSeen::Barred { .. }
+        | NodeSeen::Disagrees { .. }
+        | NodeSeen::Unclear { .. } => None,
+    }
+}
+
+fn node(seen: &NodeSeen) -> Option<Class> {
+    if let Some(why) = unsaved(seen) {
+        return class("K20", names::KMS_UNKNOWN_KEY_ID, format!("the provider could not save its registry ({why})"));
+    }
+    match seen {
+        // What could not be saved was named right before.
+        NodeSeen::Serving { .. } | NodeSeen::Degraded { .. } => None,
         NodeSeen::Stopped => class("K1", names::KMS_SOCKET, "the provider does not run"),
         NodeSeen::NoSocket { why, .. } => {
             class("K1", names::KMS_SOCKET, format!("the provider runs, and nothing listens at its socket ({why})"))
@@ -251,9 +270,6 @@ fn node(seen: &NodeSeen) -> Option<Class> {
                 if reasons.is_empty() { "no reason given".into() } else { reasons.join(", ") }
             ),
         ),
-        NodeSeen::Degraded { why, .. } => {
-            class("K20", names::KMS_UNKNOWN_KEY_ID, format!("the provider could not save its registry ({why})"))
-        }
         NodeSeen::Disagrees { .. } => {
             class("K12", names::KMS_KEY_ID_MISMATCH, "the provider's Status and Encrypt name different keys")
         }

@@ -95,7 +95,8 @@ fn of(step: &str) -> Vec<Guard> {
         ],
         "install-auth" => vec![
             only_after(step, &[&approved(Topic::InstallAuth)], &[step]),
-            only_after(step, &["look-auth:unusable"], &[step]),
+            // What looks as it must is replaced only where the login with it failed.
+            only_after(step, &["look-auth:unusable", "check-provider:failed"], &[step]),
         ],
         "load-image" => vec![only_after(step, &["look-image:missing"], &[step])],
         "mend-socket" => vec![only_after(step, &["look-node:barred"], &[step])],

@@ -34,7 +34,7 @@ use recover_steps::kms::{
 pub use case::{Case, Finding};
 pub use change::{Change, Pair};
 pub use class::{Class, class_of};
-pub(crate) use class::{findings, only_where_the_key_is, raised, recreated};
+pub(crate) use class::{findings, only_where_the_key_is, raised, recreated, unsaved};
 pub use diagnosis::{diagnose, looks};
 pub use look::{Layer, Look};
 pub use params::Params;

@@ -183,6 +183,31 @@ fn k6_a_login_that_is_refused_is_a_matter_for_role_issuer_and_clocks() {
 }
 
 #[test]
+fn k6_a_login_that_is_refused_although_it_looks_right_gets_what_lies_ready() {
+    let ready =
+        |fresh: Option<&str>| Event::LookAuth(AuthSeen::Usable { for_s: 3_600, fresh: fresh.map(str::to_owned) });
+    let refused = |story: Story<Auth>| story.until("check-provider cp-1").sees(failed(Layer::Auth));
+    let story = refused(Story::<Auth>::of(1).until("look-auth cp-1").sees(ready(Some("f"))));
+    let text = story.question().text;
+    assert!(text.contains("sha256 f") && text.contains("signs with another key"), "{text}");
+    assert_eq!(story.answers("install-auth", "approve").recovers(), ["install-auth cp-1"]);
+    // What is brought after the question is seen before the login is looked at again.
+    let story = refused(Story::<Auth>::of(1)).answers("auth-mended", "retry");
+    assert_eq!(story.next(), "look-auth cp-1");
+    let story = refused(story.sees(ready(Some("f"))));
+    assert_eq!(story.answers("install-auth", "approve").recovers(), ["install-auth cp-1"]);
+    // It lies ready, and nothing is wrong: it stays where it is.
+    let (ending, story) = Story::<Auth>::of(1).until("look-auth cp-1").sees(ready(Some("f"))).ends();
+    assert_eq!((ending.verdict, story.changes.len()), (Verdict::NotApplicable, 0));
+    // It is in place, and refused too: a person must look.
+    let (ending, _) = refused(
+        refused(Story::<Auth>::of(1).until("look-auth cp-1").sees(ready(Some("f")))).answers("install-auth", "approve"),
+    )
+    .ends();
+    assert_eq!(ending.verdict, Verdict::GivenUp, "{ending:?}");
+}
+
+#[test]
 fn k12_rotation_is_stopped_and_only_the_provider_that_disagrees_is_restarted() {
     let rotating = Event::ReadKey(KeySeen::Original { facts: KeyFacts { auto_rotate_s: 3_600, ..KeyFacts::sound() } });
     let disagrees =

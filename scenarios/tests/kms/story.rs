@@ -34,7 +34,7 @@ fn well(step: &Step) -> Event {
         Step::ReadRegistry(_) => {
             Event::ReadRegistry(RegistrySeen::Sound { generation: 3, hash: "krs1.h".into(), active: 3 })
         }
-        Step::LookAuth(_) => Event::LookAuth(AuthSeen::Usable { for_s: 3_600 }),
+        Step::LookAuth(_) => Event::LookAuth(AuthSeen::Usable { for_s: 3_600, fresh: None }),
         Step::LookImage(_) => Event::LookImage(ImageSeen::NoStaticPod),
         Step::CheckProvider(_) => Event::CheckProvider(ProviderChecked::Passed),
         Step::LookNode(_) => Event::LookNode(NodeSeen::Serving { instance: one(), hash: "h".into() }),

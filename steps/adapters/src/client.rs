@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Response};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::authority::Origin;
@@ -112,9 +115,22 @@ fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
     let file = crate::files::open_any(path, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK)
         .map_err(|e| failed(&e))?;
     let bytes = crate::files::read_capped(&file, BODY_MOST).map_err(|e| failed(&e))?;
-    let certificates = reqwest::Certificate::from_pem_bundle(&bytes).map_err(|e| failed(&e))?;
+    let all: Vec<_> = CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(|e| failed(&e))?;
     // An empty list would not mean "nobody" to everyone who reads it.
-    if certificates.is_empty() { Err(failed(&"no certificate is in it")) } else { Ok(certificates) }
+    if all.is_empty() {
+        return Err(failed(&"no certificate is in it"));
+    }
+    // Whoever verifies a chain does not look at the times of the authority that it is told to trust.
+    let now = crate::time::now().0 / 1_000;
+    let good = all.iter().filter(|der| !has_expired(der, now));
+    let good: Vec<_> =
+        good.map(|der| reqwest::Certificate::from_der(der)).collect::<Result<_, _>>().map_err(|e| failed(&e))?;
+    if good.is_empty() { Err(failed(&"every certificate in it has expired")) } else { Ok(good) }
+}
+
+/// Whether its time is over. One whose time cannot be read is left to whoever verifies the chain.
+fn has_expired(der: &[u8], now: i64) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, ca)| ca.validity().not_after.timestamp() < now)
 }
 
 /// An error with its causes, in one line.

@@ -15,7 +15,8 @@ effect! {
     } = "look-auth", Pure, 20_000, 3 => AuthSeen;
     this: format!("look at what the provider of {} logs in with", this.node);
     [
-        AuthSeen::Usable { for_s: 3_600 },
+        AuthSeen::Usable { for_s: 3_600, fresh: None },
+        AuthSeen::Usable { for_s: 3_600, fresh: Some("0".repeat(64)) },
         AuthSeen::Unusable { why: "it expired".into(), fresh: Some("0".repeat(64)) },
         AuthSeen::Unusable { why: "it expired".into(), fresh: None },
         AuthSeen::Unclear { why: "its key is in a token of PKCS#11".into() },
@@ -30,6 +31,10 @@ pub enum AuthSeen {
     Usable {
         /// For how many seconds it is still good.
         for_s: u64,
+        /// The digest of a fresh one that was brought, looks as it must and is another: where OpenBao refuses what is in place, only its
+        /// signature may be what is wrong with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fresh: Option<String>,
     },
     /// It cannot work.
     Unusable {

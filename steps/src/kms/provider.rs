@@ -25,6 +25,7 @@ effect! {
         NodeSeen::NoSocket { instance: Instance("1".into()), why: "no such file".into() },
         NodeSeen::Barred { instance: Instance("1".into()), why: "mode 0600".into() },
         NodeSeen::Unhealthy { instance: Instance("1".into()), reasons: vec!["metadata_read_failed".into()] },
+        NodeSeen::Unhealthy { instance: Instance("1".into()), reasons: vec!["state_save_failed".into()] },
         NodeSeen::Degraded { instance: Instance("1".into()), hash: "h".into(), why: "persistence_degraded".into() },
         NodeSeen::Disagrees { instance: Instance("1".into()), status: "h".into(), encrypt: "i".into() },
         NodeSeen::Unclear { why: "half an answer".into() },

@@ -248,8 +248,14 @@ impl Node {
         assert!(ready, "{} does not become ready: {:?} {}", self.name, self.ready(), self.log());
     }
 
+    /// Waits until `/ready` says no, for whatever reason: which one is named first depends on what its probes were at.
+    pub fn becomes_unready(&self) {
+        let came = eventually(Duration::from_secs(60), || self.ready().0 == 503);
+        assert!(came, "{}: it is ready still: {:?} {}", self.name, self.ready(), self.log());
+    }
+
     /// Waits until `/ready` names this reason.
-    pub fn becomes_unready(&self, reason: &str) {
+    pub fn becomes_unready_for(&self, reason: &str) {
         let named = || self.ready().1["reasons"].as_array().is_some_and(|all| all.iter().any(|one| one == reason));
         assert!(
             eventually(Duration::from_secs(60), named),

@@ -191,6 +191,12 @@ impl Site {
         }
     }
 
+    /// A certificate for the key that this node has, good in these years.
+    pub fn certified(&self, node: &Node, years: crate::openbao::tls::Years) -> String {
+        let key = fs::read_to_string(node.at("client.key")).unwrap();
+        crate::openbao::tls::certified(&self.clients, &key, &node.name, years)
+    }
+
     /// The key as OpenBao tells of it.
     pub fn key(&self) -> Value {
         self.told("GET", "transit/keys/kms", &Value::Null)["data"].clone()

@@ -21,7 +21,7 @@ pub fn configured(site: &Site, cluster: &Cluster, token: &str) -> std::path::Pat
             "command": node.at("bao-kms-provider"), "config": node.config(), "recorded_config": recorded,
             "workload": run(node.command(), node.pidfile(), node.at("provider.log")),
             "health": format!("http://127.0.0.1:{}", node.health), "metrics": format!("http://127.0.0.1:{}", node.metrics),
-            "fresh_auth": node.at("fresh/identity.jwt"), "backups": [node.at("backup")],
+            "fresh_auth": node.at("fresh/login"), "backups": [node.at("backup")],
         });
         if is_root() {
             provider["user"] = json!(PROVIDER.to_string());
@@ -43,7 +43,7 @@ pub fn configured(site: &Site, cluster: &Cluster, token: &str) -> std::path::Pat
         "etcd": { "endpoints": [cluster.etcd_url()] },
         "snapshots": site.at("snapshots"),
         "node": nodes,
-        "timing": { "stop_within": "20s", "ready_within": "20s", "apiserver_within": "120s" },
+        "timing": { "stop_within": "20s", "ready_within": "20s", "apiserver_within": "120s", "settle": "5s" },
     });
     fs::create_dir_all(site.at("snapshots")).unwrap();
     super::give(&site.at("snapshots"), 0, 0, 0o700);

@@ -1,6 +1,5 @@
 //! The rows of the table that are broken here: how, what a person does when asked, and how it must end.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -25,7 +24,10 @@ pub struct Case {
     pub ends: Ends,
     /// Whether the break leaves the key as it was, with whatever it added to it.
     pub keeps_key: bool,
+    /// No real OpenBao can be brought to it.
     pub only_fake: bool,
+    /// How the providers log in: `jwt` or `cert`. Those of one way stand together.
+    pub auth: &'static str,
     /// What the lane itself puts right for the next round.
     pub afterwards: fn(&Bench),
 }
@@ -39,6 +41,7 @@ const fn case(name: &'static str, scenario: &'static str, breaks: fn(&Bench)) ->
         ends: Ends::Recovered,
         keeps_key: true,
         only_fake: false,
+        auth: "jwt",
         afterwards: nothing,
     }
 }
@@ -56,7 +59,7 @@ pub const CASES: &[Case] = &[
     Case { person: restores, ..case("K4 exportable", "kms-transit-profile", exportable) },
     case("K5 deletion allowed", "kms-transit-profile", deletable),
     case("K19 upsert allowed", "kms-transit-profile", upsert),
-    Case { person: brings, ..case("K6 signing key rotated", "kms-auth", signing_key) },
+    case("K6 signing key rotated", "kms-auth", signing_key),
     case("K7 soft-deleted", "kms-key-missing", soft_deleted),
     Case { person: restores, keeps_key: false, ..case("K7 deleted, snapshot", "kms-key-missing", deleted) },
     Case {
@@ -83,20 +86,8 @@ pub const CASES: &[Case] = &[
     case("K13 minimum raised", "kms-min-decryption", raised),
     Case { person: forgets_backups, ..case("K15 fallback left", "kms-identity-fallback", fallback_left) },
     Case { person: forgets_backups, ..case("K16 fallback gone early", "kms-identity-fallback", fallback_gone) },
+    Case { auth: "cert", ..case("K6 certificate expired", "kms-auth", certificate) },
 ];
-
-impl Case {
-    /// Why it is not run, if it is not.
-    pub fn missing(&self, bench: &Bench, known: &BTreeSet<String>) -> Option<String> {
-        if !known.contains(self.scenario) {
-            return Some(format!("this build has no scenario {}", self.scenario));
-        }
-        let can = !self.only_fake
-            || bench.site.peer.name() == "fake"
-            || (self.name.contains("namespace") && bench.site.peer.seals_namespaces());
-        (!can).then(|| "this OpenBao cannot be brought to it".to_owned())
-    }
-}
 
 fn nothing(_: &Bench) {}
 
@@ -121,7 +112,7 @@ fn not_permitted(bench: &Bench) {
 
 fn seal(bench: &Bench) {
     bench.site.peer.told("POST", "sys/seal", &json!({}));
-    bench.site.nodes[0].becomes_unready("upsert_check_failed");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn unseals(bench: &Bench, topic: &str) -> &'static str {
@@ -133,7 +124,7 @@ fn unseals(bench: &Bench, topic: &str) -> &'static str {
 
 fn down(bench: &Bench) {
     bench.site.peer.go_down();
-    bench.site.nodes[0].becomes_unready("upsert_check_failed");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn starts_and_unseals(bench: &Bench, topic: &str) -> &'static str {
@@ -146,7 +137,7 @@ fn starts_and_unseals(bench: &Bench, topic: &str) -> &'static str {
 
 fn seal_namespace(bench: &Bench) {
     bench.site.peer.told("POST", &format!("sys/namespaces/{}/seal", crate::kms::NAMESPACE), &json!({}));
-    bench.site.nodes[0].becomes_unready("upsert_check_failed");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn unseals_namespace(bench: &Bench, topic: &str) -> &'static str {
@@ -159,7 +150,7 @@ fn unseals_namespace(bench: &Bench, topic: &str) -> &'static str {
 fn exportable(bench: &Bench) {
     bench.site.peer.take_snapshot("right");
     bench.site.configure(&json!({ "exportable": true }));
-    bench.site.nodes[0].becomes_unready("profile_invalid");
+    bench.site.nodes[0].becomes_unready();
 }
 
 /// Restores the snapshot that has the original key.
@@ -179,45 +170,45 @@ fn restores(bench: &Bench, topic: &str) -> &'static str {
 
 fn deletable(bench: &Bench) {
     bench.site.configure(&json!({ "deletion_allowed": true }));
-    bench.site.nodes[0].becomes_unready("profile_invalid");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn upsert(bench: &Bench) {
     bench.site.told("POST", "transit/config/keys", &json!({ "disable_upsert": false }));
-    bench.site.nodes[0].becomes_unready("upsert_allowed");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn signing_key(bench: &Bench) {
     let next = Issuer::new();
     bench.site.trust(&next);
     for node in &bench.site.nodes {
-        fs::write(node.at("fresh/identity.jwt"), next.token(&node.name, 3_600)).unwrap();
-        give(&node.at("fresh/identity.jwt"), 0, 0, 0o600);
+        fs::write(node.at("fresh/login"), next.token(&node.name, 3_600)).unwrap();
+        give(&node.at("fresh/login"), 0, 0, 0o600);
     }
-    bench.site.nodes[0].becomes_unready("upsert_check_failed");
+    bench.site.nodes.iter().for_each(Node::becomes_unready);
 }
 
-/// Puts what the issuer brought in place: only its signature tells that the old one is not good any more, and that is for OpenBao to see.
-fn brings(bench: &Bench, topic: &str) -> &'static str {
-    if topic == "auth-mended" {
-        for node in &bench.site.nodes {
-            let fresh = fs::read(node.at("fresh/identity.jwt")).unwrap();
-            fs::write(node.at("identity.jwt"), fresh).unwrap();
-        }
-    }
-    agrees(bench, topic)
+/// One that has expired, and a fresh one for the same key beside it. The provider reads its own when it begins.
+fn certificate(bench: &Bench) {
+    let node = &bench.site.nodes[0];
+    node.stop();
+    fs::write(node.at("client.pem"), bench.site.certified(node, (2019, 2020))).unwrap();
+    fs::write(node.at("fresh/login"), bench.site.certified(node, (2020, 2100))).unwrap();
+    give(&node.at("fresh/login"), 0, 0, 0o600);
+    node.start();
+    ends(node);
 }
 
 fn soft_deleted(bench: &Bench) {
     bench.site.told("DELETE", "transit/keys/kms/soft-delete", &Value::Null);
-    bench.site.nodes[0].becomes_unready("profile_invalid");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn deleted(bench: &Bench) {
     bench.site.peer.take_snapshot("right");
     bench.site.configure(&json!({ "deletion_allowed": true }));
     bench.site.told("DELETE", "transit/keys/kms", &Value::Null);
-    bench.site.nodes[0].becomes_unready("metadata_read_failed");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn has_no_backup(bench: &Bench, topic: &str) -> &'static str {
@@ -235,7 +226,7 @@ fn made_again(bench: &Bench) {
     deleted(bench);
     std::thread::sleep(Duration::from_millis(1_100));
     bench.site.told("POST", "transit/keys/kms", &json!({}));
-    bench.site.nodes[0].becomes_unready("profile_invalid");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn drifted(bench: &Bench) {
@@ -275,7 +266,7 @@ fn node_replaced(bench: &Bench) {
 fn not_saved(bench: &Bench) {
     give(&bench.site.nodes[0].at("state"), 0, 0, 0o755);
     bench.site.told("POST", "transit/keys/kms/rotate", &json!({}));
-    bench.site.nodes[0].becomes_unready("state_save_failed");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn frees_disk(bench: &Bench, topic: &str) -> &'static str {
@@ -292,7 +283,7 @@ fn time_changed(bench: &Bench) {
     bench.site.peer.restore_snapshot("older");
     std::thread::sleep(Duration::from_millis(1_100));
     bench.site.told("POST", "transit/keys/kms/rotate", &json!({}));
-    bench.site.nodes[0].becomes_unready("profile_invalid");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn between(bench: &Bench) {
@@ -301,7 +292,7 @@ fn between(bench: &Bench) {
     bench.site.told("POST", "transit/keys/kms/rotate", &json!({}));
     let latest = bench.site.key()["latest_version"].as_u64().unwrap();
     bench.site.peer.hide_version(crate::kms::NAMESPACE, "kms", latest - 1, true);
-    bench.site.nodes[0].becomes_unready("profile_invalid");
+    bench.site.nodes[0].becomes_unready();
 }
 
 fn tells_again(bench: &Bench, topic: &str) -> &'static str {
@@ -316,6 +307,16 @@ fn bug(bench: &Bench) {
     bench.site.nodes[0].program("g2", "v0.2.1", true);
     bench.site.nodes[0].restart();
     bench.site.nodes[0].becomes_ready();
+    begins_anew(bench, "old");
+}
+
+/// The first API server forgets what it has in memory, and cannot read this object any more. Who cannot list all secrets does not become
+/// ready.
+fn begins_anew(bench: &Bench, object: &str) {
+    bench.cluster.stop_server(0);
+    bench.cluster.start_server(0);
+    let refused = || bench.cluster.read(0, object).is_err_and(|(status, _)| status >= 500);
+    assert!(crate::kms::eventually(Duration::from_secs(90), refused), "{:?}", bench.cluster.read(0, object));
 }
 
 fn rolls_back(bench: &Bench, topic: &str) -> &'static str {
@@ -332,7 +333,7 @@ fn race(bench: &Bench) {
 fn raised(bench: &Bench) {
     let latest = bench.site.key()["latest_version"].clone();
     bench.site.configure(&json!({ "min_decryption_version": latest }));
-    bench.site.nodes[0].becomes_unready("profile_invalid");
+    bench.site.nodes[0].becomes_unready();
 }
 
 /// Something in plain text, and the fallback with it.
@@ -350,11 +351,7 @@ fn fallback_left(bench: &Bench) {
 fn fallback_gone(bench: &Bench) {
     fallback_left(bench);
     bench.cluster.encrypts(0, &["kms"]);
-    // Who cannot list all secrets does not become ready.
-    bench.cluster.stop_server(0);
-    bench.cluster.start_server(0);
-    let refused = || bench.cluster.read(0, "plain").is_err_and(|(status, _)| status >= 500);
-    assert!(crate::kms::eventually(Duration::from_secs(90), refused), "{:?}", bench.cluster.read(0, "plain"));
+    begins_anew(bench, "plain");
 }
 
 fn forgets_backups(bench: &Bench, topic: &str) -> &'static str {

@@ -5,6 +5,7 @@ mod bench;
 mod cases;
 mod round;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::kms::{Cluster, Kind, Site};
@@ -41,13 +42,37 @@ const BESIDE_OTHERS: &[&str] = &[
     "K13 minimum raised",
 ];
 
-/// Which OpenBao is had here.
-fn begun() -> Result<(Bench, Option<String>), String> {
-    let (bench, not_real) = match Bench::start(Kind::Real) {
-        Ok(bench) => (bench, None),
-        Err(why) => (Bench::start(Kind::Fake)?, Some(why)),
-    };
-    Ok((bench, not_real))
+/// Which OpenBao is had here, and what is begun on it.
+fn begun(auth: &'static str) -> Result<(Bench, Option<String>), String> {
+    match Bench::start(Kind::Real, auth) {
+        Ok(bench) => Ok((bench, None)),
+        Err(why) => Ok((Bench::start(Kind::Fake, auth)?, Some(why))),
+    }
+}
+
+/// What does not hold ends a case, and no other one.
+fn caught<T>(what: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(what)).map_err(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no word of why");
+        format!("what the lane does could not go on: {}", said.lines().next().unwrap_or_default())
+    })
+}
+
+/// A site that is whole, for this case: the one that is there, or a new one. What no real OpenBao can be brought to is on the fake.
+fn site(there: Option<Bench>, case: &Case) -> Result<Bench, String> {
+    let fits = |bench: &Bench| bench.auth == case.auth && (!case.only_fake || bench.site.peer.name() == "fake");
+    match there {
+        Some(bench) if fits(&bench) => Ok(bench),
+        other => {
+            drop(other);
+            let begin = || {
+                let fake = case.only_fake.then(|| Bench::start(Kind::Fake, case.auth));
+                fake.unwrap_or_else(|| begun(case.auth).map(|(bench, _)| bench))
+            };
+            caught(begin)?
+        }
+    }
 }
 
 pub fn run(kills: u32) -> Ran {
@@ -57,7 +82,14 @@ pub fn run(kills: u32) -> Ran {
     if !Site::users() {
         return Ran::Not("only root with setpriv can start providers and API servers as somebody else".into());
     }
-    let (bench, not_real) = match begun() {
+    let only = std::env::var("RECOVER_CASE").unwrap_or_default();
+    // Half of what other lanes make: each case is broken and mended anew for every few of them. Beside other lanes, as continuous
+    // integration runs it, one kill and the cases that take little.
+    let alone = std::env::var("RECOVER_REAL").is_ok_and(|lane| lane == "kms") && only != "beside";
+    let kills = if alone { kills.div_ceil(2) } else { 1 };
+    let chosen = |case: &&Case| if alone { case.name.contains(&only) } else { BESIDE_OTHERS.contains(&case.name) };
+    let cases: Vec<&Case> = CASES.iter().filter(chosen).collect();
+    let (first, not_real) = match begun(cases.first().map_or("jwt", |case| case.auth)) {
         Ok(begun) => begun,
         Err(why) => return Ran::Not(why),
     };
@@ -67,14 +99,6 @@ pub fn run(kills: u32) -> Ran {
     for (what, why) in CANNOT {
         println!("real kms: cannot be run for real: {what}: {why}");
     }
-    let only = std::env::var("RECOVER_CASE").unwrap_or_default();
-    let known = bench.scenarios();
-    // Half of what other lanes make: each case is broken and mended anew for every few of them. Beside other lanes, as continuous
-    // integration runs it, one kill and the cases that take little.
-    let alone = std::env::var("RECOVER_REAL").is_ok_and(|lane| lane == "kms") && only != "beside";
-    let kills = if alone { kills.div_ceil(2) } else { 1 };
-    let (mut random, mut figures, mut problems, mut left_out) = (Random::new(7), Figures::default(), Vec::new(), 0);
-    let chosen = |case: &&Case| if alone { case.name.contains(&only) } else { BESIDE_OTHERS.contains(&case.name) };
     if !alone {
         println!(
             "real kms: {} of {} cases; `cargo xtask real --lane kms` runs them all",
@@ -82,40 +106,60 @@ pub fn run(kills: u32) -> Ran {
             CASES.len()
         );
     }
-    for case in CASES.iter().filter(chosen) {
-        if let Some(why) = case.missing(&bench, &known) {
-            println!("real kms: {}: NOT RUN: {why}", case.name);
+    let known = first.scenarios();
+    let (mut random, mut figures, mut problems) = (Random::new(7), Figures::default(), Vec::new());
+    let (mut left_out, mut forbidden) = (0, 0);
+    let mut there = Some(first);
+    for case in cases {
+        let bench = match site(there.take(), case) {
+            Ok(bench) => bench,
+            Err(why) => {
+                println!("real kms: {}: FAILED: no site for it: {why}", case.name);
+                problems.push(format!("{}: no site for it: {why}", case.name));
+                continue;
+            }
+        };
+        if !known.contains(case.scenario) {
+            println!("real kms: {}: NOT RUN: this build has no scenario {}", case.name, case.scenario);
             left_out += 1;
+            there = Some(bench);
             continue;
         }
-        let ran = whole(&bench, case, kills, &mut random);
-        println!("real kms: {}: {} on the {} one", case.name, ran, bench.site.peer.name());
+        let openbao = bench.site.peer.name();
+        let before = bench.site.proxy.forbidden().len();
+        let mut ran = round::Told::default();
+        if let Err(why) = caught(|| whole(&bench, case, kills, &mut random, &mut ran)) {
+            ran.problems.push(why);
+        }
+        let asked = bench.site.proxy.forbidden().split_off(before);
+        println!("real kms: {}: {ran}; {} forbidden requests; on the {openbao} one", case.name, asked.len());
+        ran.problems.extend(asked.iter().map(|request| format!("a forbidden request: {request}")));
+        forbidden += asked.len();
         figures.losses += ran.rounds;
         figures.kills += ran.kills;
         figures.resumed += ran.resumed;
         figures.overhead = figures.overhead.max(ran.took);
+        ran.problems.iter().for_each(|problem| println!("real kms: {}: FAILED: {problem}", case.name));
         problems.extend(ran.problems.iter().map(|problem| format!("{}: {problem}", case.name)));
-        if !ran.problems.is_empty() && !bench.is_whole() {
-            problems.push("what comes after would only tell of the same".into());
-            break;
-        }
+        // What a case left broken would fail the ones after it: they begin on a new site. So do those after one on the fake.
+        there = (ran.problems.is_empty() && !case.only_fake).then_some(bench);
     }
-    let forbidden = bench.site.proxy.forbidden();
-    println!("real kms: {} forbidden requests, {left_out} cases not run", forbidden.len());
-    problems.extend(forbidden.iter().map(|request| format!("a forbidden request: {request}")));
-    if figures.losses == 0 {
-        return Ran::Not(format!("none of its cases could be run, on the {} OpenBao", bench.site.peer.name()));
+    println!("real kms: {forbidden} forbidden requests, {left_out} cases not run");
+    if figures.losses == 0 && problems.is_empty() {
+        return Ran::Not("none of its cases could be run".into());
     }
     Ran::Done { figures, problems }
 }
 
 /// One round without a kill, and as many with some as it takes.
-fn whole(bench: &Bench, case: &Case, kills: u32, random: &mut Random) -> round::Told {
-    let mut told = round::one(bench, case, 0, Duration::ZERO, random);
+fn whole(bench: &Bench, case: &Case, kills: u32, random: &mut Random, told: &mut round::Told) {
+    round::one(bench, case, 0, Duration::ZERO, random, told);
     let took = told.took;
     while told.kills < kills && told.problems.is_empty() && told.rounds <= kills {
-        let next = round::one(bench, case, (kills - told.kills).min(round::KILLS_MOST), took, random);
-        told.add(next);
+        round::one(bench, case, (kills - told.kills).min(round::KILLS_MOST), took, random, told);
     }
-    told
+    if told.kills < kills && told.problems.is_empty() {
+        told.problems.push(format!("of {kills} kills only {} met it", told.kills));
+    }
+    told.took = took;
 }

@@ -25,16 +25,6 @@ pub struct Told {
     pub problems: Vec<String>,
 }
 
-impl Told {
-    pub fn add(&mut self, other: Self) {
-        self.rounds += other.rounds;
-        self.kills += other.kills;
-        self.resumed += other.resumed;
-        self.asked += other.asked;
-        self.problems.extend(other.problems);
-    }
-}
-
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -64,12 +54,15 @@ fn run(bench: &Bench, mut command: Command, killed_after: Option<Duration>) -> b
     killed
 }
 
-pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut Random) -> Told {
-    let mut told = Told { rounds: 1, ..Told::default() };
+/// One round, added to what is told of the case.
+pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut Random, told: &mut Told) {
+    told.rounds += 1;
+    told.ending = "it was not broken".into();
     let before = bench.created();
     (case.breaks)(bench);
     // A key that is gone or another has no times to compare with; what was before is what must be again.
     let created = before.into_iter().chain(if case.keeps_key { bench.created() } else { BTreeMap::new() }).collect();
+    told.ending = "it did not end".into();
     let begun = Instant::now();
     let mut left = kills;
     let mut moment = |left: &mut u32| {
@@ -136,5 +129,4 @@ pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut 
         }
     }
     (case.afterwards)(bench);
-    told
 }

@@ -163,16 +163,14 @@ pub(super) fn look(auth: &Auth, brought: Option<&Path>, who: &Who, now: i64) -> 
         Ok(Some(held)) if !who.may(held.stat.st_uid, held.stat.st_gid, held.stat.st_mode & 0o777, 4) => {
             Err(format!("{} cannot be read by user {}", path.display(), who.uid))
         }
-        Ok(Some(held)) => way.good_for(&held, now),
+        Ok(Some(held)) => way.good_for(&held, now).map(|for_s| (for_s, held.sha256())),
         // A JWT that another program projects may lie behind a link: it is told by whoever put it there.
         Err(e) => return AuthSeen::Unclear { why: format!("{}: {e}", path.display()) },
     };
+    let fresh = fresh(&way, brought, now).ok().map(|held| held.sha256());
     match seen {
-        Ok(for_s) => AuthSeen::Usable { for_s },
-        Err(why) => {
-            let fresh = fresh(&way, brought, now).ok().map(|held| held.sha256());
-            AuthSeen::Unusable { why, fresh }
-        }
+        Ok((for_s, own)) => AuthSeen::Usable { for_s, fresh: fresh.filter(|fresh| *fresh != own) },
+        Err(why) => AuthSeen::Unusable { why, fresh },
     }
 }
 
@@ -262,7 +260,13 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(install(&auth, Some(&at("fresh")), &who, &digest, NOW), Ok(AuthInstalled::Installed));
         }
-        assert_eq!(look(&auth, None, &who, NOW), AuthSeen::Usable { for_s: 3_600 });
+        // What was brought is in place, and nothing else lies ready; what is brought after it is told of, though nothing is wrong here.
+        let usable = |fresh: Option<String>| AuthSeen::Usable { for_s: 3_600, fresh };
+        assert_eq!(look(&auth, None, &who, NOW), usable(None));
+        assert_eq!(look(&auth, Some(&at("fresh")), &who, NOW), usable(None));
+        let later = token(&claims(NOW + 7_200));
+        std::fs::write(at("fresh"), &later).unwrap();
+        assert_eq!(look(&auth, Some(&at("fresh")), &who, NOW), usable(Some(Digest::of(later.as_bytes()).to_string())));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }

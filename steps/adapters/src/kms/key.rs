@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use recover_engine::RunId;
 use recover_steps::Stage;
-use recover_steps::kms::{KeyChanged, KeyFacts, KeySeen, LowerDecryption, LowerEncryption, OpenbaoSeen, SnapshotTaken};
+use recover_steps::kms::{KeyChanged, KeyFacts, KeySeen, OpenbaoSeen, SnapshotTaken};
 
 use super::Kms;
 use super::baseline;
@@ -45,6 +45,43 @@ fn unread(failure: Failure) -> Trouble {
 /// A failure of a change: what was sent and not answered may have been done.
 fn unchanged(failure: Failure) -> Trouble {
     if matches!(failure, Failure::Lost(_)) { Trouble::Unknown(failure.to_string()) } else { unread(failure) }
+}
+
+/// One of the two lowest versions that a key has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lowest {
+    Decrypting,
+    Encrypting,
+}
+
+impl Lowest {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Decrypting => "decrypting",
+            Self::Encrypting => "encrypting",
+        }
+    }
+
+    fn of(self, key: &Key) -> u64 {
+        match self {
+            Self::Decrypting => key.min_decryption_version,
+            Self::Encrypting => key.min_encryption_version,
+        }
+    }
+
+    const fn recorded(self, recorded: &Recorded) -> Option<u64> {
+        match self {
+            Self::Decrypting => recorded.min_decryption,
+            Self::Encrypting => recorded.min_encryption,
+        }
+    }
+
+    fn lowered(self, to: u64, key: &Key) -> Option<Change> {
+        match self {
+            Self::Decrypting => Change::lower_decryption(to, key),
+            Self::Encrypting => Change::lower_encryption(to, key),
+        }
+    }
 }
 
 impl Kms {
@@ -175,37 +212,21 @@ impl Kms {
         Ok((key, upsert))
     }
 
-    pub(super) async fn lower_decryption(&self, step: &LowerDecryption) -> Result<KeyChanged, Trouble> {
+    /// Lowers one of the two lowest versions to the recorded one, and to no other.
+    pub(super) async fn lower(&self, lowest: Lowest, to: u64) -> Result<KeyChanged, Trouble> {
         let key = self.bao.key().await.map_err(unread)?;
-        if key.min_decryption_version <= step.to {
+        if lowest.of(&key) <= to {
             return Ok(KeyChanged::Changed);
         }
-        if self.recorded_key().min_decryption != Some(step.to) {
-            return Err(Trouble::refused(
-                "openbao",
-                format!("{} is not the lowest decrypting version that is recorded", step.to),
-            ));
+        if lowest.recorded(&self.recorded_key()) != Some(to) {
+            let why = format!("{to} is not the lowest version that is recorded as {}", lowest.word());
+            return Err(Trouble::refused("openbao", why));
         }
-        match Change::lower_decryption(step.to, &key) {
+        match lowest.lowered(to, &key) {
             Some(change) => self.change(change).await,
-            None => Err(Trouble::refused("openbao", format!("versions from {} on are no longer all there", step.to))),
-        }
-    }
-
-    pub(super) async fn lower_encryption(&self, step: &LowerEncryption) -> Result<KeyChanged, Trouble> {
-        let key = self.bao.key().await.map_err(unread)?;
-        if key.min_encryption_version <= step.to {
-            return Ok(KeyChanged::Changed);
-        }
-        if self.recorded_key().min_encryption != Some(step.to) {
-            return Err(Trouble::refused(
-                "openbao",
-                format!("{} is not the lowest encrypting version that is recorded", step.to),
-            ));
-        }
-        match Change::lower_encryption(step.to, &key) {
-            Some(change) => self.change(change).await,
-            None => Err(Trouble::refused("openbao", format!("it cannot be lowered to {}", step.to))),
+            None => {
+                Err(Trouble::refused("openbao", format!("versions from {to} on are not all there, or do not decrypt")))
+            }
         }
     }
 

@@ -63,6 +63,18 @@ impl Kms {
         expected.iter().filter(|one| !same(one)).map(|(name, _)| name.clone()).collect()
     }
 
+    /// The fields whose recorded values are not those of the first node: one key has one scope, and which of two is the right one no
+    /// file can tell.
+    fn disagrees(&self, node: &Node) -> Vec<String> {
+        let Some(first) = self.nodes.values().find(|first| first.name != node.name) else { return Vec::new() };
+        let ((ours, own), (theirs, other)) = (self.expected(node), self.expected(first));
+        if !own || !other || first.name > node.name {
+            return Vec::new();
+        }
+        let another = |(name, value): &&(String, String)| theirs.iter().any(|(of, is)| of == name && is != value);
+        ours.iter().filter(another).map(|(name, _)| name.clone()).collect()
+    }
+
     /// The recorded file, if it has every value that is expected.
     fn recorded_config(&self, node: &Node) -> Result<files::Held, String> {
         let path = node.config.provider.recorded_config.as_ref().ok_or("no recorded file is configured")?;
@@ -84,6 +96,10 @@ impl Kms {
             Ok(settings) => settings,
             Err(why) => return ConfigSeen::Unreadable { why: self.known.line(&why), recorded: recorded() },
         };
+        let disagrees = self.disagrees(node);
+        if !disagrees.is_empty() {
+            return ConfigSeen::Drifted { fields: disagrees, recorded: None };
+        }
         let fields = Self::drifted(&expected, &settings);
         match (fields.is_empty(), is_recorded) {
             (true, true) => ConfigSeen::AsRecorded,

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use recover_engine::RunId;
 use recover_steps::kms::{
-    CheckProvider, ConfigSeen, KeySeen, LowerDecryption, Node as Name, NodeSeen, OpenbaoSeen, ProviderChecked,
-    RestartApiserver, RestoreEncryption,
+    CheckProvider, ConfigSeen, KeySeen, Node as Name, NodeSeen, OpenbaoSeen, ProviderChecked, RestartApiserver,
+    RestoreEncryption,
 };
 use serde_json::{Value, json};
 
 use super::Kms;
+use super::key::Lowest;
 use super::settings::tests::text;
 use crate::facts::Facts;
 use crate::fake::{Reply, Server};
@@ -139,12 +140,12 @@ async fn k13_a_lowest_version_is_lowered_to_what_is_recorded_and_to_nothing_else
     let site = Site::new(200, told(&json!({ "3": 1_720_000_000 }), 3, 3)).await;
     let kms = site.kms(RECORDED);
     for to in [2, 4, 0] {
-        let lowered = kms.lower_decryption(&LowerDecryption { to }).await;
+        let lowered = kms.lower(Lowest::Decrypting, to).await;
         assert!(to == 4 || matches!(lowered, Err(Trouble::Refused(_))), "{to}: {lowered:?}");
     }
     assert_eq!(site.posts(), 0);
     // It is accepted, and does not hold: that is not known to be done.
-    let lowered = kms.lower_decryption(&LowerDecryption { to: 1 }).await;
+    let lowered = kms.lower(Lowest::Decrypting, 1).await;
     assert!(matches!(lowered, Err(Trouble::Unknown(_))), "{lowered:?}");
     assert_eq!(site.posts(), 1);
 }

@@ -12,6 +12,7 @@ use recover_steps::kms::{
     RestoreEncryption, RestoreKey, RewriteObjects, ScanEtcd, StartProvider, StopProvider, StopRotation, TakeSnapshot,
 };
 
+use super::key::Lowest;
 use super::life::recoded;
 use super::node::Node;
 use super::{Kms, auth};
@@ -41,8 +42,12 @@ impl Kms {
             DisableUpsert::NAME => {
                 with(act, async |_: DisableUpsert| self.change(Change::disable_upsert()).await).await
             }
-            LowerDecryption::NAME => with(act, async |step: LowerDecryption| self.lower_decryption(&step).await).await,
-            LowerEncryption::NAME => with(act, async |step: LowerEncryption| self.lower_encryption(&step).await).await,
+            LowerDecryption::NAME => {
+                with(act, async |step: LowerDecryption| self.lower(Lowest::Decrypting, step.to).await).await
+            }
+            LowerEncryption::NAME => {
+                with(act, async |step: LowerEncryption| self.lower(Lowest::Encrypting, step.to).await).await
+            }
             TakeSnapshot::NAME => with(act, async |_: TakeSnapshot| self.take_snapshot(act.run).await).await,
             ReadObjects::NAME => with(act, async |_: ReadObjects| self.read_objects().await).await,
             RewriteObjects::NAME => with(act, async |_: RewriteObjects| self.rewrite_objects().await).await,

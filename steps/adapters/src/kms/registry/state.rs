@@ -8,8 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::kms::settings::Settings;
 
 const SCHEMA: &str = "keyregistry.openbao-kms/v1alpha1";
-/// What the schema of a checkpoint begins with.
-const FAMILY: &str = "keyregistry.openbao-kms/";
+const CHECKPOINT_SCHEMA: &str = "keyregistry.openbao-kms/checkpoint/v1alpha1";
 const KEY_ID: &str = "openbao-kubernetes-kms/key-id/v1";
 
 /// A state. Fields of later versions are not known, and covered by the hash; a field that is there twice is an error.
@@ -141,7 +140,7 @@ impl State {
 impl Checkpoint {
     pub(in crate::kms) fn read(text: &str) -> Result<Self, String> {
         let checkpoint: Self = parsed(text)?;
-        if checkpoint.schema_version.starts_with(FAMILY) && checkpoint.generation > 0 {
+        if checkpoint.schema_version == CHECKPOINT_SCHEMA && checkpoint.generation > 0 {
             Ok(checkpoint)
         } else {
             Err("its schema is another, or its generation is 0".into())

@@ -87,6 +87,11 @@ fn what_is_whole_is_sound_and_every_rule_is_kept() {
     assert!(matches!(seen(&settings, false), RegistrySeen::RolledBack { .. }));
     put(&beside(&own), &checkpoint(3, "krs1.other"));
     assert!(matches!(seen(&settings, false), RegistrySeen::RolledBack { .. }));
+    // A state in its place, or a checkpoint of another schema, is none.
+    for schema in ["keyregistry.openbao-kms/v1alpha1", "keyregistry.openbao-kms/checkpoint/v9"] {
+        put(&beside(&own), &checkpoint(3, &hash).replace("keyregistry.openbao-kms/checkpoint/v1alpha1", schema));
+        assert!(matches!(seen(&settings, false), RegistrySeen::Corrupt { .. }), "{schema}");
+    }
     std::fs::remove_file(&own).unwrap();
     assert_eq!(seen(&settings, true), RegistrySeen::Absent { checkpoint: true, bootstraps: false });
     lay(&own, "cluster-2", 3, 2);

@@ -132,7 +132,7 @@ Systems: systemd-user (a user's manager of systemd, with a bus of its own), syst
 host's /usr), docker (a Docker Engine of its own; docker.io and busybox-static are installed where root may), kubernetes
 (an API server with its controllers, built once with Go from its own module; etcd-server is installed where root may), spire (the SPIRE server and
 agent that are on PATH; where none are, a fake with the same interface, which is said), kms (the rows of the KMS family with API servers and
-etcd, on the OpenBao that is on PATH, or else on a fake; RECOVER_CASE=K7 takes the rows that are called so). --lane NAME runs one; all run
+etcd, on the OpenBao that is on PATH, or else on a fake; RECOVER_CASE=K7,K8 takes the rows that are called so). --lane NAME runs one; all run
 beside each other. --full makes ten times as many kills. A system that cannot be had here is said not to have been run.",
         targets: &["real"],
         night: false,

@@ -115,4 +115,16 @@ fn k20_a_person_frees_the_disk_and_nothing_of_the_registry_is_deleted() {
     let story =
         story.answers("disk-freed", "retry").elapses().sees(degraded()).answers("disk-freed", "retry").elapses();
     assert_eq!(story.recovers(), Vec::<String>::new());
+    // A version that cannot be remembered is not taken over: then it is not even ready, and for no other reason.
+    let unhealthy = |reason: &str| {
+        let reasons = vec![reason.to_owned(), format!("metadata: {reason}")];
+        Event::LookNode(NodeSeen::Unhealthy { instance: crate::story::one(), reasons })
+    };
+    let unsaved = unhealthy("state_save_failed");
+    assert_eq!(recover_scenarios::kms::class_of(&unsaved).and_then(|class| class.row), Some("K20"));
+    let story = Story::<UnknownKeyId>::of(1).until("look-node cp-1").sees(unsaved);
+    assert_eq!(story.answers("disk-freed", "retry").elapses().recovers(), Vec::<String>::new());
+    let (ending, _) =
+        Story::<UnknownKeyId>::of(1).until("look-node cp-1").sees(unhealthy("metadata_read_failed")).ends();
+    assert_eq!(ending.suggested.as_deref(), Some("kms-openbao-unavailable"), "{ending:?}");
 }

@@ -87,7 +87,8 @@ pub fn run(kills: u32) -> Ran {
     // integration runs it, one kill and the cases that take little.
     let alone = std::env::var("RECOVER_REAL").is_ok_and(|lane| lane == "kms") && only != "beside";
     let kills = if alone { kills.div_ceil(2) } else { 1 };
-    let chosen = |case: &&Case| if alone { case.name.contains(&only) } else { BESIDE_OTHERS.contains(&case.name) };
+    let named = |case: &Case| only.split(',').any(|only| case.name.contains(only.trim_start()));
+    let chosen = |case: &&Case| if alone { named(case) } else { BESIDE_OTHERS.contains(&case.name) };
     let cases: Vec<&Case> = CASES.iter().filter(chosen).collect();
     let (first, not_real) = match begun(cases.first().map_or("jwt", |case| case.auth)) {
         Ok(begun) => begun,

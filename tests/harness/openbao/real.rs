@@ -157,7 +157,11 @@ impl Peer for Real {
     }
 
     fn come_back(&self) {
-        self.run().unwrap();
+        // Whoever is killed while he answers is asked again, and does again what he was asked for.
+        let runs = self.child.lock().unwrap().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+        if !runs {
+            self.run().unwrap();
+        }
     }
 
     fn take_snapshot(&self, name: &str) {

@@ -81,6 +81,11 @@ impl Bench {
         self.lines(&["status"]).into_iter().find(|line| line["run"].is_string())
     }
 
+    /// How many runs were begun.
+    pub fn runs(&self) -> usize {
+        self.lines(&["list"]).iter().filter(|line| line["run"].is_string()).count()
+    }
+
     /// How the last run ended.
     pub fn last_ending(&self) -> String {
         let runs = self.lines(&["list"]);

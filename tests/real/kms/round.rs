@@ -72,10 +72,11 @@ pub fn one(bench: &Bench, case: &Case, kills: u32, took: Duration, random: &mut 
         })
     };
     let go = || bench.recovering(&["--scenario", case.scenario, "--target", TARGET, "--yes"]);
-    // Killed before its first commit, nothing was begun.
+    let runs = bench.runs();
+    // Killed before its first commit, nothing was begun. Killed after its last one, all is done.
     while run(bench, go(), moment(&mut left)) {
         told.kills += 1;
-        if bench.open_run().is_some() {
+        if bench.runs() > runs {
             break;
         }
     }

@@ -101,11 +101,23 @@ impl Kms {
             };
             return OpenbaoSeen::Sealed { what: "the server".into(), shares };
         }
-        if let Ok(Some(seal)) = self.bao.namespace_seal_status().await
-            && seal.sealed
-        {
-            let what = self.config.openbao.namespace.iter().map(|name| format!("the namespace {name}")).collect();
-            return OpenbaoSeen::Sealed { what, shares: format!("{} of {} ({})", seal.progress, seal.t, seal.kind) };
+        let namespace =
+            || self.config.openbao.namespace.iter().map(|name| format!("the namespace {name}")).collect::<String>();
+        match self.bao.namespace_seal_status().await {
+            Ok(Some(seal)) if seal.sealed => {
+                let shares = format!("{} of {} ({})", seal.progress, seal.t, seal.kind);
+                return OpenbaoSeen::Sealed { what: namespace(), shares };
+            }
+            Ok(_) => {}
+            // Whoever may not ask for its seal hears of it with whatever else is asked for.
+            Err(_) => {
+                if let Err(Failure::NamespaceSealed) = self.bao.key().await {
+                    return OpenbaoSeen::Sealed {
+                        what: namespace(),
+                        shares: "how many shares are given may not be asked".into(),
+                    };
+                }
+            }
         }
         let now = crate::time::now().0 / 1_000;
         OpenbaoSeen::Available { version: self.known.line(&health.version), skew_s: health.server_time_utc - now }

@@ -46,6 +46,14 @@ impl Site {
                 let (status, body) = kept.lock().unwrap().clone();
                 Reply::Json(status, body.to_string())
             }
+            // Where a namespace is sealed, the server is well, and does not tell everybody of the seal.
+            "/v1/sys/health" if kept.lock().unwrap().0 == 503 => {
+                let health = json!({ "initialized": true, "sealed": false, "standby": false, "server_time_utc": 7, "version": "2" });
+                Reply::Json(200, health.to_string())
+            }
+            "/v1/sys/namespaces/team/seal-status" => {
+                Reply::Json(403, json!({ "errors": ["permission denied"] }).to_string())
+            }
             _ => Reply::Json(200, "<html>a proxy</html>".into()),
         })
         .await;
@@ -72,8 +80,13 @@ impl Site {
     }
 
     fn kms(&self, recorded: &[(&str, &str)]) -> Kms {
+        self.kms_in("", recorded)
+    }
+
+    /// The same in a namespace.
+    fn kms_in(&self, namespace: &str, recorded: &[(&str, &str)]) -> Kms {
         let at = |name: &str| self.at(name).display().to_string();
-        let config = json!({
+        let mut config = json!({
             "openbao": { "address": self.server.base, "token": format!("file:{}", at("token")), "mount": "transit", "key": "kms" },
             "cluster": { "base": "http://127.0.0.1:9", "credential": format!("file:{}", at("token")), "objects": ["secrets/default/old"] },
             "node": { "cp-1": {
@@ -84,6 +97,9 @@ impl Site {
             "etcd": { "endpoints": [self.server.base] },
             "timing": { "apiserver_within": "10ms", "stop_within": "2s" },
         });
+        if !namespace.is_empty() {
+            config["openbao"]["namespace"] = json!(namespace);
+        }
         let kms = Kms::new(serde_json::from_value(config).unwrap()).unwrap();
         let facts: Facts = recorded.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         if facts.is_empty() { kms } else { kms.recorded_as(&facts) }
@@ -132,6 +148,17 @@ async fn k7_a_missing_one_is_missing_and_a_page_of_a_proxy_is_no_answer() {
     assert!(matches!(seen, OpenbaoSeen::Unreachable { .. }), "{seen:?}");
     let changed = site.kms(RECORDED).change(Change::disable_upsert()).await;
     assert!(matches!(changed, Err(Trouble::Refused(_))), "{changed:?}");
+    assert_eq!(site.posts(), 0);
+}
+
+#[tokio::test]
+async fn k3_a_sealed_namespace_is_seen_by_its_answers_where_its_seal_may_not_be_asked_for() {
+    let site = Site::new(503, json!({ "errors": ["namespace is sealed"] })).await;
+    let seen = site.kms_in("team", RECORDED).look_openbao().await;
+    assert!(matches!(&seen, OpenbaoSeen::Sealed { what, .. } if what == "the namespace team"), "{seen:?}");
+    *site.key.lock().unwrap() = (503, json!({ "errors": ["permission denied"] }));
+    let seen = site.kms_in("team", RECORDED).look_openbao().await;
+    assert!(matches!(seen, OpenbaoSeen::Available { .. }), "{seen:?}");
     assert_eq!(site.posts(), 0);
 }
 

@@ -258,6 +258,7 @@ effect! {
     this: format!("wait until the provider of {} serves", this.node);
     [
         ProviderAwaited::Serving { instance: Instance("2".into()), hash: "h".into() },
+        ProviderAwaited::Serving { instance: Instance("2".into()), hash: "i".into() },
         ProviderAwaited::NotServing { instance: Some(Instance("2".into())), why: "metadata_read_failed".into() },
         ProviderAwaited::NotServing { instance: None, why: "it ended".into() },
     ] refused by ["provider"]

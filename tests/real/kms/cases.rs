@@ -259,8 +259,13 @@ fn state_lost(bench: &Bench) {
     ends(node);
 }
 
+/// The one whose registry has the lower generation, since each counts for itself: what its peer has is no older than what is recorded.
 fn node_replaced(bench: &Bench) {
-    let node = &bench.site.nodes[1];
+    let generation = |node: &&Node| {
+        let state: Value = serde_json::from_slice(&fs::read(node.state()).unwrap()).unwrap();
+        state["generation"].as_u64()
+    };
+    let node = bench.site.nodes.iter().min_by_key(generation).unwrap();
     node.stop();
     for path in [node.state(), node.checkpoint()] {
         fs::remove_file(path).unwrap();

@@ -233,7 +233,7 @@ fn certificate(site: &Site) {
     let (good, pin) = (fs::read(node(site).at("client.pem")).unwrap(), fs::read(node(site).at("pin")).unwrap());
     let reason = if is_root() { "upsert_check_failed" } else { "circuit_breaker_open" };
     fs::write(node(site).at("pin"), "0000\n").unwrap();
-    node(site).becomes_unready(reason);
+    node(site).becomes_unready_for(reason);
     let (_, report) = node(site).report("doctor", &[]);
     assert!(ids(&report).contains(&"auth.cert.pkcs11:fail".to_owned()), "{report}");
     fs::write(node(site).at("pin"), pin).unwrap();

@@ -92,6 +92,7 @@ fn what_is_whole_is_sound_and_every_rule_is_kept() {
         put(&beside(&own), &checkpoint(3, &hash).replace("keyregistry.openbao-kms/checkpoint/v1alpha1", schema));
         assert!(matches!(seen(&settings, false), RegistrySeen::Corrupt { .. }), "{schema}");
     }
+    put(&beside(&own), &checkpoint(3, &hash));
     std::fs::remove_file(&own).unwrap();
     assert_eq!(seen(&settings, true), RegistrySeen::Absent { checkpoint: true, bootstraps: false });
     lay(&own, "cluster-2", 3, 2);

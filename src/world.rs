@@ -6,7 +6,7 @@ use recover_adapters::config::ConnectorConfig;
 use recover_adapters::kms::KmsExamined;
 use recover_adapters::{Connector, Examination, Facts, Holder, Kms, KmsConfig, SeenFacts};
 use recover_engine::{Act, FenceRaised, Performed, Probed, RunId, World};
-use recover_steps::examined::Observations;
+use recover_steps::examined::{Look, Observations, RightsSeen};
 
 use crate::fault::{Code, Fault};
 
@@ -110,6 +110,14 @@ impl TargetWorld {
         match self {
             Self::Connector(connector) => Examined::Connector(Box::new(connector.examine(given).await)),
             Self::Kms(kms) => Examined::Kms(Box::new(kms.examine().await)),
+        }
+    }
+
+    /// What our credential may do at a connector's authority; a KMS tells of its own with everything else.
+    pub(crate) async fn rights(&self) -> Option<Look<RightsSeen>> {
+        match self {
+            Self::Connector(connector) => Some(connector.rights().await),
+            Self::Kms(_) => None,
         }
     }
 }

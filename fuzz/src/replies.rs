@@ -19,8 +19,15 @@ const BODY_MAX: usize = 1 << 20;
 const STATUSES: [u16; 24] = [
     200, 201, 200, 201, 200, 201, 202, 204, 206, 299, 301, 302, 307, 308, 400, 401, 403, 404, 408, 409, 429, 500, 502, 503,
 ];
-const ASKED: [Asked<'static>; 6] =
-    [Asked::Token(ACCESSOR), Asked::Mint(LABEL), Asked::Status, Asked::Revoke, Asked::Health, Asked::Audit];
+const ASKED: [Asked<'static>; 7] = [
+    Asked::Token(ACCESSOR),
+    Asked::Mint(LABEL),
+    Asked::Status,
+    Asked::Revoke,
+    Asked::Health,
+    Asked::Audit,
+    Asked::Rights,
+];
 
 type Fields = HashMap<String, Box<RawValue>>;
 
@@ -119,6 +126,11 @@ fn says(body: &[u8], read: &Read) {
             let events: Vec<Box<RawValue>> = serde_json::from_str(top["events"].get()).expect("a list");
             assert_eq!(events.len(), *n);
         }
+        Read::Rights { mint, revoke } => {
+            let words: Vec<String> = serde_json::from_str(top["rights"].get()).expect("a list of words");
+            assert_eq!((words.contains(&"mint".into()), words.contains(&"revoke".into())), (*mint, *revoke));
+            assert!(word(&top, "agent").is_none_or(|agent| agent == AGENT), "another connector's");
+        }
     }
 }
 
@@ -173,6 +185,8 @@ pub fn seeds() -> Seeds {
         ("revokes", 3, 0, 0, r#"{"revoked":1}"#.into()),
         ("healthy", 4, 0, 0, r#"{"status":"ok","time":"2026-11-22T03:00:00Z"}"#.into()),
         ("audit", 5, 0, 0, audit.into()),
+        ("rights", 6, 0, 0, r#"{"agent":"edge-1","rights":["mint","revoke","other"]}"#.into()),
+        ("rights-no-list", 6, 0, 0, r#"{"rights":"mint revoke"}"#.into()),
         ("redirect", 2, 10, 2, "https://cr3d3ntial-canary.example/\n".into()),
         ("patience", 1, 20, 2, "7\n{}".into()),
         ("refusal", 1, 19, 0, refusal.into()),

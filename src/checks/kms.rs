@@ -1,6 +1,6 @@
 //! What has to be right at a KMS: each layer that was looked at, from OpenBao up.
 
-use recover_adapters::kms::{KmsExamined, Looked};
+use recover_adapters::kms::{KmsExamined, Looked, RightsFound};
 use recover_steps::kms::{
     ApiserverSeen, AuthSeen, ConfigSeen, Converged, EncryptionSeen, EtcdScanned, ImageSeen, KeySeen, NodeSeen,
     ObjectsRead, OpenbaoSeen, ProviderChecked, RegistrySeen,
@@ -14,7 +14,7 @@ const SKEW_S: i64 = 30;
 /// What the looks say, the lowest layer first. `missing` is what a target is that is not well.
 pub(crate) fn observed(seen: &KmsExamined, missing: Is) -> Vec<Check> {
     let no = |check: &'static str, said: String| Check::new(check, missing, said);
-    let mut checks = vec![openbao(&seen.openbao, missing), rights(&seen.rights), key(&seen.key, missing)];
+    let mut checks = vec![openbao(&seen.openbao, missing), rights(&seen.rights, missing), key(&seen.key, missing)];
     for of in &seen.nodes {
         let node = &of.node;
         let at = |said: &str| format!("{node}: {said}");
@@ -134,11 +134,17 @@ fn openbao(seen: &OpenbaoSeen, missing: Is) -> Check {
     }
 }
 
-fn rights(seen: &Looked<Vec<String>>) -> Check {
+fn rights(seen: &Looked<RightsFound>, missing: Is) -> Check {
     const CHECK: &str = "rights";
     match seen {
-        Ok(wrong) if wrong.is_empty() => Check::ok(CHECK, "our token may do what is needed, and no more"),
-        Ok(wrong) => Check::warn(CHECK, wrong.join("; ")).hint("docs/access.md has the policy"),
+        Ok(RightsFound { lacks, exceeds }) if lacks.is_empty() && exceeds.is_empty() => {
+            Check::ok(CHECK, "our token may do what is needed, and no more")
+        }
+        // More than is needed is in no run's way; less is.
+        Ok(RightsFound { lacks, exceeds }) => {
+            let is = if lacks.is_empty() { Is::Warn } else { missing };
+            Check::new(CHECK, is, [&lacks[..], &exceeds[..]].concat().join("; ")).hint("docs/access.md has the policy")
+        }
         Err(why) => Check::bad(CHECK, format!("what our token may do cannot be told: {why}")),
     }
 }

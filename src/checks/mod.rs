@@ -18,6 +18,8 @@ pub(crate) enum Is {
     Ok,
     /// Somebody should know.
     Warn,
+    /// It may be right, and only acting would prove it.
+    Unproven,
     /// A run would fail, or do less than it could.
     Bad,
 }
@@ -63,6 +65,7 @@ impl Check {
         let is = match self.is {
             Is::Ok => "ok",
             Is::Warn => "warn",
+            Is::Unproven => "?",
             Is::Bad => "bad",
         };
         let target = self.target.as_ref().map(|target| format!("{target}: ")).unwrap_or_default();

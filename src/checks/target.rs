@@ -3,7 +3,7 @@
 use recover_adapters::config::WorkloadConfig;
 use recover_adapters::{Examination, SecretsDir, is_in_memory};
 use recover_steps::examined::{
-    Attachment, Found, Handshake, Health, Lasting, Look, Observations, Reached, Sameness, WorkloadSeen,
+    Attachment, Found, Handshake, Health, Lasting, Look, Observations, Reached, RightsSeen, Sameness, WorkloadSeen,
 };
 
 use super::{Check, Is};
@@ -52,11 +52,21 @@ pub(crate) fn look(world: &TargetWorld, missing: Is) -> Result<Vec<Check>, Fault
         .enable_all()
         .build()
         .map_err(|e| Fault::caused(Code::NoResources, "the runtime cannot be started", &e))?;
-    let seen = runtime.block_on(world.examine(&Examination { now: clock::now(), ..Examination::default() }));
+    let (seen, may) = runtime.block_on(async {
+        let seen = world.examine(&Examination { now: clock::now(), ..Examination::default() }).await;
+        // Who does not let its status be read is not waited for once more.
+        let heard = matches!(&seen, Examined::Connector(seen) if seen.standing.value().is_some());
+        let may = if heard { world.rights().await } else { None };
+        (seen, may)
+    });
     // A name that the resolver still looks for is not waited for.
     runtime.shutdown_background();
     Ok(match seen {
-        Examined::Connector(seen) => observed(&seen, missing),
+        Examined::Connector(seen) => {
+            let mut checks = observed(&seen, missing);
+            checks.insert(4, rights(may.as_ref()));
+            checks
+        }
         Examined::Kms(seen) => super::kms::observed(&seen, missing),
     })
 }
@@ -125,16 +135,38 @@ fn clocks(seen: &Observations) -> Check {
 fn tokens(seen: &Observations) -> Check {
     const CHECK: &str = "tokens";
     match &seen.tokens.found {
-        Found::Seen(tokens) => Check::ok(
-            CHECK,
-            format!(
-                "the credential lists them ({}); whether it may mint and revoke cannot be told without doing it",
-                tokens.len()
-            ),
-        ),
+        Found::Seen(tokens) => Check::ok(CHECK, format!("the credential lists them ({})", tokens.len())),
         // A SPIRE server has no such list, for anybody.
         Found::NotRead(why) if why.contains("lists no join tokens") => Check::ok(CHECK, why.clone()),
         Found::NotRead(why) => Check::bad(CHECK, format!("{}: {why}", seen.tokens.from)),
+    }
+}
+
+/// Whether a run's credential may do what a run does. It is asked, and never tried.
+fn rights(look: Option<&Look<RightsSeen>>) -> Check {
+    const CHECK: &str = "rights";
+    let Some(look) = look else {
+        return Check::bad(CHECK, "not asked: the status is not read");
+    };
+    match &look.found {
+        Found::Seen(RightsSeen::Told { mint: true, revoke: true }) => {
+            Check::ok(CHECK, "the credential may mint and revoke, as the authority says")
+        }
+        Found::Seen(RightsSeen::Told { mint, revoke }) => {
+            let lacks: Vec<&str> = [("mint", mint), ("revoke", revoke)]
+                .into_iter()
+                .filter_map(|(word, may)| (!may).then_some(word))
+                .collect();
+            Check::bad(CHECK, format!("the credential may not {}, as the authority says", lacks.join(" and not ")))
+                .hint("docs/access.md says what it needs")
+        }
+        Found::Seen(RightsSeen::Given { why }) => Check::ok(CHECK, why.clone()),
+        Found::Seen(RightsSeen::Untold { why }) => {
+            let said = format!("whether the credential may mint and revoke cannot be proven without acting: {why}");
+            Check::new(CHECK, Is::Unproven, said)
+                .hint("if it tells elsewhere: `paths.rights` of the dialect, docs/authority-http.md")
+        }
+        Found::NotRead(why) => Check::bad(CHECK, format!("{}: {why}", look.from)),
     }
 }
 

@@ -47,6 +47,13 @@ pub(crate) enum SandboxCommand {
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         times: u32,
     },
+    /// Say what the credential may do besides reading: nothing else from now on.
+    Rights {
+        #[command(flatten)]
+        dir: Dir,
+        /// What it may do.
+        may: Vec<Right>,
+    },
     /// Print what really happened since the identity was lost.
     Ledger(Dir),
     /// End the processes of the sandbox. Its directory stays.
@@ -82,6 +89,15 @@ pub(crate) enum SandboxCommand {
         #[arg(long)]
         ends: bool,
     },
+}
+
+/// Something that a credential may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Right {
+    /// Make tokens.
+    Mint,
+    /// End tokens.
+    Revoke,
 }
 
 /// Which sandbox.

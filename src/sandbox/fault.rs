@@ -24,6 +24,8 @@ pub(crate) enum Operation {
     Revoke,
     /// The connector's status is read.
     Status,
+    /// It is asked what the credential may do.
+    Rights,
 }
 
 impl Operation {
@@ -34,6 +36,7 @@ impl Operation {
             Request::Mint { .. } => Some(Self::Mint),
             Request::Revoke { .. } => Some(Self::Revoke),
             Request::Status { .. } => Some(Self::Status),
+            Request::Rights { .. } => Some(Self::Rights),
             Request::Health
             | Request::Tokens { .. }
             | Request::Audit { .. }

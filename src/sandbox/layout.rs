@@ -69,6 +69,8 @@ impl Layout {
         ledger = "control-plane/ledger.jsonl";
         /// The port it listens on, kept for its next start.
         port = "control-plane/port";
+        /// What the credential may do, where that is not everything.
+        rights = "control-plane/rights.json";
         /// Faults that wait.
         faults = "control-plane/faults.json";
         /// Their lock.

@@ -23,6 +23,7 @@ mod lose;
 mod plane;
 mod process;
 mod random;
+mod rights;
 mod route;
 mod server;
 mod tmpfs;

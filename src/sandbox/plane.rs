@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::clock::rfc3339;
 use agent::Agent;
-pub(crate) use request::{About, Effect, Now, Reply, Request, Revoke};
+pub(crate) use request::{About, Effect, Now, Reply, Request, Revoke, Rights};
 
 /// Listings come in pages of this many.
 pub(crate) const PAGE_LEN: usize = 50;
@@ -62,6 +62,9 @@ impl ControlPlane {
                 let wanted = wanted.filter(|(_, event)| since.is_none_or(|since| event.at >= since));
                 page("events", wanted.map(|(at, event)| (at, event.listed())), *cursor)
             }),
+            Request::Rights { agent, may } => {
+                self.on(agent, |_| Reply::ok(json!({ "agent": agent, "rights": may.words() })))
+            }
             Request::Mint { agent, label, ttl_s } => self.on(agent, |state| state.mint(now, label, *ttl_s)),
             Request::Revoke { agent, what } => self.on(agent, |state| state.revoke(now.at, what)),
             Request::Pair { agent, token, public_key } => self.pair(now, agent, token, public_key),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::sandbox::clock::parse_rfc3339;
-use crate::sandbox::plane::{Reply, Request, Revoke};
+use crate::sandbox::plane::{Reply, Request, Revoke, Rights};
 
 /// An HTTP request, as far as it matters here.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Call<'a> {
     pub(crate) query: &'a str,
     /// Whether it carried the right credential; what the connector asks needs none.
     pub(crate) authorized: bool,
+    /// What that credential may do.
+    pub(crate) may: Rights,
     pub(crate) body: &'a [u8],
 }
 
@@ -83,6 +85,9 @@ fn administrative(call: Call<'_>, method: &str, agent: String, rest: &[&str]) ->
             let (label, accessor) = (query(call, "label"), query(call, "accessor"));
             Ok(Request::Tokens { agent, label, accessor, cursor: cursor(call)? })
         }
+        ("GET", ["rights"]) => Ok(Request::Rights { agent, may: call.may }),
+        ("POST", ["tokens"]) if !call.may.mint => Err(forbidden()),
+        ("POST", ["tokens", "revoke"]) if !call.may.revoke => Err(forbidden()),
         ("POST", ["tokens"]) => body(call).map(|MintBody { label, ttl_s }| Request::Mint { agent, label, ttl_s }),
         ("POST", ["tokens", "revoke"]) => match body(call)? {
             RevokeBody { accessor: Some(accessor), label: None } => {
@@ -105,6 +110,10 @@ fn administrative(call: Call<'_>, method: &str, agent: String, rest: &[&str]) ->
         }
         (_, _) => Err(not_found()),
     }
+}
+
+fn forbidden() -> Reply {
+    Reply::error(403, "FORBIDDEN", "the credential may not do this")
 }
 
 fn not_found() -> Reply {
@@ -152,7 +161,7 @@ mod tests {
 
     fn call<'a>(method: &'a str, target: &'a str, body: &'a str) -> Call<'a> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        Call { method, path, query, authorized: true, body: body.as_bytes() }
+        Call { method, path, query, authorized: true, may: Rights::ALL, body: body.as_bytes() }
     }
 
     fn status(call: Call<'_>) -> Option<u16> {
@@ -192,6 +201,19 @@ mod tests {
             assert_eq!(status(call(method, target, body)), Some(400), "{method} {target}");
         }
         assert_eq!(status(call("DELETE", "/v1/connectors/edge-1", "")), Some(404));
+    }
+
+    #[test]
+    fn what_the_credential_may_not_do_is_refused_and_told() {
+        let may = Rights { mint: false, revoke: true };
+        let mint = Call { may, ..call("POST", "/v1/connectors/edge-1/tokens", r#"{"label":"x","ttl_s":1}"#) };
+        let revoke = Call { may, ..call("POST", "/v1/connectors/edge-1/tokens/revoke", r#"{"label":"x"}"#) };
+        assert_eq!((status(mint), status(revoke)), (Some(403), None));
+        let revoke = Call { may: Rights { mint: true, revoke: false }, ..revoke };
+        assert_eq!(status(revoke), Some(403));
+        let asked = Call { may, ..call("GET", "/v1/connectors/edge-1/rights", "") };
+        assert_eq!(parse(asked), Ok(Request::Rights { agent: "edge-1".into(), may }));
+        assert_eq!(may.words(), ["revoke"]);
     }
 
     #[test]

@@ -22,8 +22,8 @@ use crate::sandbox::fault::{self, Kind, Operation};
 use crate::sandbox::http::COMMAND_HEADER;
 use crate::sandbox::layout::{AGENT, Layout};
 use crate::sandbox::ledger::CallLine;
-use crate::sandbox::plane::{About, ControlPlane, Effect, Now, Reply, Request};
-use crate::sandbox::{clock, files, random, route};
+use crate::sandbox::plane::{About, ControlPlane, Effect, Now, Reply, Request, Rights};
+use crate::sandbox::{clock, files, random, rights, route};
 
 const BODY_LEN_MAX: usize = 64 << 10;
 /// The exit code of a control plane that cannot write down what it does.
@@ -178,13 +178,14 @@ async fn answer(
         Err(_) => return Err(Closed),
     };
     let authorized = locked(&server).is_authorized(head.headers.get(AUTHORIZATION));
+    // Nor do the sandbox's own commands need a right.
+    let own = head.headers.contains_key(COMMAND_HEADER);
+    let may = if own { Rights::ALL } else { rights::now(&locked(&server).layout) };
     let query = head.uri.query().unwrap_or_default();
-    let call = route::Call { method: &named.method, path: &named.path, query, authorized, body: &body };
+    let call = route::Call { method: &named.method, path: &named.path, query, authorized, may, body: &body };
     match route::parse(call) {
         // The sandbox's own commands meet no fault: it would be used up before it is of use.
-        Ok(request) if head.headers.contains_key(COMMAND_HEADER) => {
-            response(&locked(&server).execute(&request, &named, None))
-        }
+        Ok(request) if own => response(&locked(&server).execute(&request, &named, None)),
         Ok(request) => commit(server, request, named).await,
         Err(reply) => {
             locked(&server).record(&named, Some(reply.status), Effect::None, About::default(), None);

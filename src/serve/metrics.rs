@@ -55,7 +55,11 @@ pub(super) async fn metrics(State(counter): State<Arc<Counter>>) -> Result<impl 
         let rehearsals = rehearsals(&counter.place);
         let ready = rehearsals.iter().filter(|(ready, _)| *ready).count();
         gauge("recover_targets", "Targets of the configuration.", count(counter.place.loaded.config.target.len()));
-        gauge("recover_ready", "Targets whose last rehearsal found nothing in a run's way.", count(ready));
+        gauge(
+            "recover_ready",
+            "Targets whose last rehearsal found nothing in a run's way and nothing unproven.",
+            count(ready),
+        );
         if let Some(oldest) = rehearsals.iter().map(|(_, at)| *at).min() {
             let age = u64::try_from(clock::now().0 - oldest.0).unwrap_or_default() / 1_000;
             gauge("recover_rehearsal_age_seconds", "How long ago the oldest of the last rehearsals was.", age);

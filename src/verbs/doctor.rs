@@ -21,6 +21,9 @@ use crate::whole;
 /// The folder of the state directory with the last rehearsal of each target.
 const REHEARSALS: &str = "rehearsals";
 
+const DOCTOR: &str = "recover.doctor/v1";
+const REHEARSAL: &str = "recover.rehearsal/v1";
+
 pub(super) fn doctor(global: &Global, words: &DoctorArgs, printer: Printer) -> Result<Exit, Fault> {
     let place = match Place::of(global) {
         Ok(place) => place,
@@ -28,7 +31,7 @@ pub(super) fn doctor(global: &Global, words: &DoctorArgs, printer: Printer) -> R
         Err(fault) if matches!(fault.code, Code::BadConfig | Code::NoConfig | Code::Unreadable) => {
             let check = Check::bad("configuration", fault.message);
             let check = if let Some(hint) = fault.hint { check.hint(hint) } else { check };
-            return Ok(told("recover.doctor/v1", None, &[check], printer).1);
+            return Ok(told(DOCTOR, None, &[check], printer).1);
         }
         Err(fault) => return Err(fault),
     };
@@ -51,7 +54,7 @@ pub(super) fn doctor(global: &Global, words: &DoctorArgs, printer: Printer) -> R
         about.push(rehearsed(&place, &name));
         found.extend(about.into_iter().map(|check| check.of(&name)));
     }
-    Ok(told("recover.doctor/v1", None, &found, printer).1)
+    Ok(told(DOCTOR, None, &found, printer).1)
 }
 
 pub(super) fn rehearse(global: &Global, words: &RehearseArgs, printer: Printer) -> Result<Exit, Fault> {
@@ -69,7 +72,7 @@ pub(super) fn rehearse(global: &Global, words: &RehearseArgs, printer: Printer) 
         None => act::reach(&place, &name)?.1.kind().scenarios(),
     };
     let found = found(&place, &name, &scenarios, printer)?;
-    let (result, exit) = told("recover.rehearsal/v1", Some(&name), &found, printer);
+    let (result, exit) = told(REHEARSAL, Some(&name), &found, printer);
     keep(&place.state, &name, &result)?;
     Ok(exit)
 }
@@ -78,7 +81,7 @@ pub(super) fn rehearse(global: &Global, words: &RehearseArgs, printer: Printer) 
 pub(crate) fn rehearse_quietly(place: &Place, name: &str, printer: Printer) -> Result<(), Fault> {
     let scenarios = act::reach(place, name)?.1.kind().scenarios();
     let found = found(place, name, &scenarios, printer)?;
-    keep(&place.state, name, &sum("recover.rehearsal/v1", Some(name), &found).0)
+    keep(&place.state, name, &sum(REHEARSAL, Some(name), &found).0)
 }
 
 /// What the rehearsals of the targets say that were rehearsed: whether each was ready, and when.
@@ -135,7 +138,10 @@ fn told(schema: &str, target: Option<&str>, found: &[Check], printer: Printer) -
     printer.show(&result, || {
         let mut lines: Vec<String> = found.iter().map(Check::text).collect();
         lines.push(match &result["bad"] {
-            bad if *bad == 0 => "nothing stands in a run's way".to_owned(),
+            bad if *bad == 0 && result["ready"] == true => "nothing stands in a run's way".to_owned(),
+            bad if *bad == 0 => {
+                format!("nothing was found in a run's way; {} of it cannot be proven", result["unproven"])
+            }
             bad => format!("{bad} of it must be mended"),
         });
         lines.join("\n")
@@ -144,12 +150,16 @@ fn told(schema: &str, target: Option<&str>, found: &[Check], printer: Printer) -
 }
 
 fn sum(schema: &str, target: Option<&str>, found: &[Check]) -> (Value, Exit) {
-    let bad = found.iter().filter(|check| check.is == Is::Bad).count();
-    let exit = if bad == 0 { Exit::Done } else { Exit::PersonNeeded };
+    let count = |is: Is| found.iter().filter(|check| check.is == is).count();
+    let (bad, unproven) = (count(Is::Bad), count(Is::Unproven));
+    let ready = bad + unproven == 0;
+    // A doctor looks for what is wrong; a rehearsal says what is proven.
+    let passes = if schema == REHEARSAL { ready } else { bad == 0 };
+    let exit = if passes { Exit::Done } else { Exit::PersonNeeded };
     let now = clock::now();
     let result = json!({
-        "schema": schema, "target": target, "at": clock::rfc3339(now), "at_ms": now.0, "ready": bad == 0, "bad": bad,
-        "checks": found, "exit": exit as u8,
+        "schema": schema, "target": target, "at": clock::rfc3339(now), "at_ms": now.0, "ready": ready,
+        "bad": bad, "unproven": unproven, "checks": found, "exit": exit as u8,
     });
     (result, exit)
 }
@@ -183,6 +193,7 @@ fn rehearsed(place: &Place, target: &str) -> Check {
     if last["ready"] == true {
         Check::ok("rehearsed", ago)
     } else {
-        Check::warn("rehearsed", format!("{ago}; something stood in its way")).hint(command)
+        let what = if last["bad"] == 0 { "not all of it could be proven" } else { "something stood in its way" };
+        Check::warn("rehearsed", format!("{ago}; {what}")).hint(command)
     }
 }

@@ -107,6 +107,29 @@ pub struct Standing {
     pub last_error: Option<String>,
 }
 
+/// What an authority says that our credential may do there. Asked for by itself: it says nothing of the connector's trouble.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RightsSeen {
+    /// It told.
+    Told {
+        /// It may make enrollment tokens.
+        mint: bool,
+        /// It may end them.
+        revoke: bool,
+    },
+    /// There is nothing that could be ended, and it may do the rest, for this reason.
+    Given {
+        /// In words.
+        why: String,
+    },
+    /// It does not tell: only doing it would.
+    Untold {
+        /// In words.
+        why: String,
+    },
+}
+
 /// What became of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

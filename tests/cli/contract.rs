@@ -70,6 +70,7 @@ const AGENT: &str = "/v1/connectors/{agent}";
 const TOKENS: &str = "/v1/connectors/{agent}/tokens";
 const REVOKE: &str = "/v1/connectors/{agent}/tokens/revoke";
 const AUDIT: &str = "/v1/connectors/{agent}/audit";
+const RIGHTS: &str = "/v1/connectors/{agent}/rights";
 
 #[test]
 fn the_sandbox_keeps_the_published_contract() {
@@ -104,6 +105,16 @@ fn the_sandbox_keeps_the_published_contract() {
     assert_eq!(many["revoked"], 60);
     holds("post", TOKENS, "", Some(&json!({ "label": "many", "ttl_s": 60 })), 409);
     holds("get", AUDIT, "?since=2020-01-01T00:00:00Z", None, 200);
+    // What it says that the credential may do is what it lets it do.
+    assert_eq!(holds("get", RIGHTS, "", None, 200)["rights"], json!(["mint", "revoke"]));
+    sandbox.command(&["rights", "mint"]);
+    assert_eq!(holds("get", RIGHTS, "", None, 200)["rights"], json!(["mint"]));
+    holds("post", REVOKE, "", Some(&json!({ "label": "one" })), 403);
+    holds("post", TOKENS, "", Some(&json!({ "label": "two", "ttl_s": 60 })), 201);
+    sandbox.command(&["rights"]);
+    assert_eq!(holds("get", RIGHTS, "", None, 200)["rights"], json!([]));
+    holds("post", TOKENS, "", Some(&json!({ "label": "two", "ttl_s": 60 })), 403);
+    sandbox.command(&["rights", "revoke", "mint"]);
 
     // What is asked wrongly is refused as the contract says.
     holds("post", REVOKE, "", Some(&json!({ "accessor": "a", "label": "l" })), 400);

@@ -65,6 +65,64 @@ fn a_target_that_is_well_is_rehearsed_and_the_result_is_kept() {
     assert_eq!(code(&sandbox.recover(&["verify", "--all"])), 0);
 }
 
+/// How the one check of rights came out, what of it is in the metrics, and that nothing was minted or revoked to find out.
+fn rights(sandbox: &Sandbox, wanted: (i32, &str), said: &str, ready: u32) -> Value {
+    let before = done(sandbox);
+    let (exit, rehearsed) = found(sandbox, REHEARSE);
+    assert_eq!((exit, is(&rehearsed, "rights")), (wanted.0, vec![wanted.1.to_owned()]), "{rehearsed:#}");
+    let check = rehearsed["checks"].as_array().unwrap().iter().find(|check| check["check"] == "rights").unwrap();
+    assert!(check["said"].as_str().unwrap().contains(said), "{check}");
+    assert_eq!(rehearsed["ready"], ready == 1);
+    let served = crate::served::Served::start(sandbox);
+    let metrics = served.get("/metrics").body;
+    assert!(metrics.contains(&format!("\nrecover_ready {ready}\n")), "{metrics}");
+    assert!(metrics.contains("\nrecover_rehearsal_age_seconds "), "{metrics}");
+    assert_eq!(done(sandbox), before);
+    rehearsed
+}
+
+#[test]
+fn rights_are_asked_for_and_never_tried() {
+    let sandbox = Sandbox::up();
+    rights(&sandbox, (0, "ok"), "may mint and revoke", 1);
+    sandbox.command(&["rights", "revoke"]);
+    rights(&sandbox, (4, "bad"), "may not mint,", 0);
+    sandbox.command(&["rights", "mint"]);
+    rights(&sandbox, (4, "bad"), "may not revoke,", 0);
+    sandbox.command(&["rights"]);
+    rights(&sandbox, (4, "bad"), "may not mint and not revoke,", 0);
+    sandbox.command(&["rights", "mint", "revoke"]);
+    rights(&sandbox, (0, "ok"), "may mint and revoke", 1);
+    // A control plane that has no such path, or keeps it from this credential.
+    for refused in ["error=404", "error=403"] {
+        sandbox.command(&["fault", refused, "--on", "rights", "--times", "2"]);
+        let rehearsed = rights(&sandbox, (4, "unproven"), "cannot be proven without acting", 0);
+        assert_eq!((&rehearsed["bad"], &rehearsed["unproven"]), (&0.into(), &1.into()));
+        // It is no fault, and no proof either.
+        let (exit, doctor) = found(&sandbox, DOCTOR);
+        assert_eq!((exit, is(&doctor, "rights")), (0, vec!["unproven".to_owned()]));
+        let said = doctor["checks"].as_array().unwrap().iter().find(|check| check["check"] == "rehearsed").unwrap();
+        assert!(said["said"].as_str().unwrap().contains("not all of it could be proven"), "{said}");
+    }
+    sandbox.command(&["fault", "error=404", "--on", "rights"]);
+    let text = sandbox.recover(&["rehearse", "--target", "edge-1"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("\n?     rights") && text.contains("1 of it cannot be proven"), "{text}");
+    // Neither heard nor told.
+    sandbox.command(&["fault", "error=500", "--on", "rights"]);
+    rights(&sandbox, (4, "bad"), "500", 0);
+    sandbox.command(&["fault", "refuse", "--on", "rights"]);
+    rights(&sandbox, (4, "bad"), "lost", 0);
+    // In a dialect without such a path it is not asked for.
+    let config = std::fs::read_to_string(sandbox.config()).unwrap();
+    std::fs::write(
+        sandbox.config(),
+        format!("{config}\n[target.edge-1.authority.http.dialect.paths]\nrights = \"\"\n"),
+    )
+    .unwrap();
+    rights(&sandbox, (4, "unproven"), "by its dialect", 0);
+}
+
 #[test]
 fn what_would_stand_in_a_runs_way_is_named() {
     let sandbox = Sandbox::up();
@@ -74,20 +132,23 @@ fn what_would_stand_in_a_runs_way_is_named() {
     let mode = |mode: u32| std::fs::set_permissions(&credential, std::fs::Permissions::from_mode(mode)).unwrap();
     // The credential is another's to read, or not the right one, or gone.
     mode(0o644);
-    let open =
-        bad(&sandbox, &["doctor", "--output", "json", "--target", "edge-1"], &["credential", "status", "tokens"]);
+    let open = bad(
+        &sandbox,
+        &["doctor", "--output", "json", "--target", "edge-1"],
+        &["credential", "status", "tokens", "rights"],
+    );
     assert!(open.to_string().contains("chmod 600"), "{open:#}");
     mode(0o600);
     let secret = std::fs::read_to_string(&credential).unwrap();
     std::fs::write(&credential, "not-the-one").unwrap();
-    let wrong = bad(&sandbox, DOCTOR, &["status", "tokens"]);
+    let wrong = bad(&sandbox, DOCTOR, &["status", "tokens", "rights"]);
     assert!(!wrong.to_string().contains("not-the-one") && !wrong.to_string().contains(secret.trim()));
     std::fs::write(&credential, &secret).unwrap();
     // The authority is not there.
     let (head, rest) = config.split_once("base = \"").unwrap();
     let (_, tail) = rest.split_once('"').unwrap();
     write(&format!("{head}base = \"http://127.0.0.1:1\"{tail}"));
-    let away = bad(&sandbox, DOCTOR, &["authority", "status", "tokens"]);
+    let away = bad(&sandbox, DOCTOR, &["authority", "status", "tokens", "rights"]);
     assert_eq!(is(&away, "clock"), ["warn"]);
     let away = found(&sandbox, REHEARSE).1;
     assert!(is(&away, "plan").contains(&"bad".to_owned()), "{away:#}");

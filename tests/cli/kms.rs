@@ -217,6 +217,33 @@ fn bad_input_an_authority_whose_time_is_over_is_not_trusted_and_hears_nothing() 
 }
 
 #[test]
+fn what_our_token_may_do_is_asked_and_what_it_lacks_stands_in_a_rehearsals_way() {
+    let site = Site::new();
+    let rights = |verb: &str| {
+        let told = lines(&site.recover(&[verb, "--target", "cluster", "--output", "json"])).pop().unwrap();
+        let found = told["checks"].as_array().unwrap().iter().find(|check| check["check"] == "rights").unwrap().clone();
+        (found["is"].as_str().unwrap().to_owned(), found["said"].as_str().unwrap().to_owned())
+    };
+    let policy = |config: &[&str]| {
+        let may = |words: &[&str]| json!({ "capabilities": words });
+        json!({ "transit/keys/kms": may(&["read"]), "transit/keys/kms/config": may(config),
+            "transit/keys/kms/soft-delete-restore": may(&["update"]), "transit/config/keys": may(&["read", "update"]) })
+    };
+    for (config, doctor, rehearse, said) in [
+        (&["update"][..], "ok", "ok", "what is needed, and no more"),
+        (&["update", "delete"], "warn", "warn", "transit/keys/kms/config: it also may delete"),
+        (&["read"], "warn", "bad", "transit/keys/kms/config: it lacks update"),
+        (&["delete"], "warn", "bad", "it also may delete"),
+    ] {
+        site.token(&policy(config));
+        let (looked, rehearsed) = (rights("doctor"), rights("rehearse"));
+        assert_eq!((looked.0.as_str(), rehearsed.0.as_str()), (doctor, rehearse), "{rehearsed:?}");
+        assert!(looked.1.contains(said) && rehearsed.1.contains(said), "{rehearsed:?}");
+    }
+    site.nothing_was_made();
+}
+
+#[test]
 fn bad_input_two_nodes_with_different_scope_are_told_apart_before_anything_is_copied() {
     let site = Site::new();
     site.fake.told("POST", "transit/keys/kms", &json!({}));

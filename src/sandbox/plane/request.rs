@@ -28,6 +28,8 @@ pub(crate) enum Request {
     Revoke { agent: String, what: Revoke },
     /// One page of an agent's audit events.
     Audit { agent: String, since: Option<Millis>, cursor: usize },
+    /// What the caller may do.
+    Rights { agent: String, may: Rights },
     /// A connector presents a token.
     Pair { agent: String, token: String, public_key: String },
     /// What was issued to a key?
@@ -36,6 +38,27 @@ pub(crate) enum Request {
     Heartbeat { agent: String, serial: String, proof: String },
     /// A connector without identity or token asks to be let in.
     Bootstrap { agent: String },
+}
+
+/// What a caller may do besides reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rights {
+    /// Make tokens.
+    pub(crate) mint: bool,
+    /// End tokens.
+    pub(crate) revoke: bool,
+}
+
+impl Rights {
+    pub(crate) const ALL: Self = Self { mint: true, revoke: true };
+
+    /// The contract's words for what is allowed.
+    pub(crate) fn words(self) -> Vec<&'static str> {
+        [("mint", self.mint), ("revoke", self.revoke)]
+            .into_iter()
+            .filter_map(|(word, may)| may.then_some(word))
+            .collect()
+    }
 }
 
 /// Which tokens to end.

@@ -66,6 +66,8 @@ said! {
         revoke: "/v1/connectors/{agent}/tokens/revoke",
         /// What happened (GET).
         audit: "/v1/connectors/{agent}/audit",
+        /// What the credential may do (GET). It need not name the agent; an empty path where there is nothing that tells.
+        rights: "/v1/connectors/{agent}/rights",
     }
 }
 
@@ -153,6 +155,16 @@ said! {
     }
 }
 
+said! {
+    /// Where in the reply about rights things are.
+    RightsFields {
+        /// Whose rights they are about, if that is said.
+        agent: "/agent",
+        /// Their words; or an object in which each word is `true` or not.
+        list: "/rights",
+    }
+}
+
 /// Where in replies things are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -169,6 +181,8 @@ pub struct Fields {
     pub revoked: RevokedFields,
     /// In a page of events.
     pub audit: AuditFields,
+    /// In the reply about rights.
+    pub rights: RightsFields,
 }
 
 /// Their words, and what they mean. A word that is not listed means itself.
@@ -181,6 +195,8 @@ pub struct Words {
     pub status: BTreeMap<String, String>,
     /// Of a token: `live`, `consumed`, `revoked`, `expired`.
     pub token: BTreeMap<String, String>,
+    /// Of a right: all that it stands for, of `mint` and `revoke`.
+    pub rights: BTreeMap<String, Vec<String>>,
 }
 
 /// What is sent.
@@ -214,11 +230,15 @@ pub(super) enum Reply {
     Minted,
     Revoked,
     Audit,
+    Rights,
 }
 
 /// Parts of paths that belong to systems in which nothing is ever changed from here, whatever a configuration says.
 const NEVER: [&str; 9] =
     ["transit", "sys", "keys", "kms", "etcd", "registry", "nodes", "namespaces", "identity-providers"];
+
+/// The contract's words for what a credential may do.
+const RIGHTS: [&str; 2] = ["mint", "revoke"];
 
 impl Dialect {
     /// Checks what the shape alone does not say; the key below `dialect`, and what is wrong with its value.
@@ -228,6 +248,9 @@ impl Dialect {
             return Err(("authority.http.dialect.paths", format!("`{word}` cannot be put into a path of one's own")));
         }
         for (name, path) in self.paths.each() {
+            if name == "rights" && path.is_empty() {
+                continue;
+            }
             let wrong = |why: String| Err(("authority.http.dialect.paths", format!("{name}: {why}")));
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/{}".contains(&b);
             let parts: Vec<&str> = path.split('/').skip(1).collect();
@@ -240,7 +263,8 @@ impl Dialect {
             if parts.iter().any(|part| part.contains(['{', '}']) && !["{agent}", "{org}"].contains(part)) {
                 return wrong("only `{agent}` and `{org}` stand for something, each as a whole part".into());
             }
-            if name != "health" && !parts.contains(&"{agent}") {
+            // What a credential may do is often told of the credential, whatever agent is meant.
+            if !["health", "rights"].contains(&name) && !parts.contains(&"{agent}") {
                 return wrong("must name the agent, as `{agent}`".into());
             }
             if parts.contains(&"{org}") && org.is_none() {
@@ -261,9 +285,13 @@ impl Dialect {
             self.fields.token.each(),
             self.fields.revoked.each(),
             self.fields.audit.each(),
+            self.fields.rights.each(),
         ];
         if let Some((name, _)) = fields.iter().flatten().find(|(_, at)| !at.is_empty() && !at.starts_with('/')) {
             return Err(("authority.http.dialect.fields", format!("{name}: must be a JSON pointer, from `/` on")));
+        }
+        if let Some(word) = self.words.rights.values().flatten().find(|word| !RIGHTS.contains(&word.as_str())) {
+            return Err(("authority.http.dialect.words", format!("rights: `{word}` is neither `mint` nor `revoke`")));
         }
         for (_, name) in self.headers.each().into_iter().filter(|(what, _)| *what != "scheme") {
             let taken = ["host", "content-length", "content-type", "accept", "connection", "transfer-encoding"];
@@ -355,7 +383,32 @@ impl Dialect {
                     ("detail", at(event, &audit.detail)),
                 ])
             }),
+            Reply::Rights => {
+                let rights = &fields.rights;
+                object([
+                    ("agent", name(at(theirs, &rights.agent))),
+                    ("rights", at(theirs, &rights.list).map(|list| self.rights(list))),
+                ])
+            }
         }
+    }
+
+    /// The words of what is allowed, in ours. What is no list of words is left as it is: the checks behind this notice.
+    fn rights(&self, theirs: Value) -> Value {
+        let words: Vec<Value> = match theirs {
+            Value::Array(words) => words,
+            Value::Object(each) if each.values().all(Value::is_boolean) => {
+                each.into_iter().filter(|(_, may)| *may == true).map(|(word, _)| word.into()).collect()
+            }
+            other @ (Value::Object(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+                return other;
+            }
+        };
+        let meant = |word: Value| match word.as_str().and_then(|word| self.words.rights.get(word)) {
+            Some(ours) => ours.iter().map(|word| word.as_str().into()).collect(),
+            None => vec![word],
+        };
+        words.into_iter().flat_map(meant).collect()
     }
 
     fn token(&self, theirs: &Value) -> Value {

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use proptest::prelude::*;
+use recover_steps::examined::RightsSeen;
 use secrecy::ExposeSecret as _;
 
 use super::*;
@@ -18,7 +19,8 @@ fn dialect() -> Dialect {
             "tokens": "/api/v2/agents/{agent}/enrollments",
             "mint": "/api/v2/agents/{agent}/enrollments",
             "revoke": "/api/v2/agents/{agent}/enrollments/cancel",
-            "audit": "/api/v2/agents/{agent}/history"
+            "audit": "/api/v2/agents/{agent}/history",
+            "rights": "/api/v2/me/scopes"
         },
         "queries": { "label": "name", "accessor": "", "since": "from", "cursor": "page" },
         "bodies": {
@@ -38,12 +40,14 @@ fn dialect() -> Dialect {
                 "paired_serial": "/certificate/number", "secret": "/plain"
             },
             "revoked": { "revoked": "" },
-            "audit": { "list": "/items", "next": "/page/next", "at": "/when", "kind": "/what", "detail": "/text" }
+            "audit": { "list": "/items", "next": "/page/next", "at": "/when", "kind": "/what", "detail": "/text" },
+            "rights": { "list": "/data/scopes" }
         },
         "words": {
             "health": { "UP": "ok" },
             "status": { "Connected": "online", "Lost": "needs_recovery" },
-            "token": { "ACTIVE": "live", "USED": "consumed" }
+            "token": { "ACTIVE": "live", "USED": "consumed" },
+            "rights": { "enrollment:admin": ["mint", "revoke"], "enrollment:create": ["mint"], "enrollment:end": ["revoke"] }
         },
         "headers": { "credential": "private-token", "scheme": "", "org": "x-tenant" }
     }))
@@ -89,6 +93,7 @@ fn foreign(asked: &Asked) -> Value {
         ("GET", "/api/v2/agents/edge-1/history") => {
             json!({ "items": [{ "when": "2026-11-22T03:00:00Z", "what": "enrolled", "text": "by 9" }] })
         }
+        ("GET", "/api/v2/me/scopes") => json!({ "data": { "scopes": ["profile", "enrollment:admin"] } }),
         other => panic!("nothing is asked at {other:?}"),
     }
 }
@@ -108,6 +113,7 @@ async fn a_control_plane_may_have_words_of_its_own() {
     let (token, secret) = http.mint("l", 600).await.unwrap().into_parts();
     assert_eq!((token.accessor.as_str(), secret.expose_secret()), ("9", "s3cr3t-canary"));
     assert_eq!((http.revoke_accessor("9").await.unwrap(), http.close_label("l").await.unwrap()), (0, 0));
+    assert_eq!(http.rights().await.unwrap(), RightsSeen::Told { mint: true, revoke: true });
     assert_eq!(http.audit("2026-11-22T00:00:00Z").await.unwrap()[0].kind(), "enrolled");
     let requests = server.requests();
     let with = |start: &str| requests.iter().filter(|request| request.starts_with(start)).collect::<Vec<_>>();
@@ -163,6 +169,65 @@ async fn a_foreign_reply_goes_through_the_same_checks() {
     }
 }
 
+#[tokio::test]
+async fn what_a_credential_may_do_is_told_in_any_words_and_never_guessed() {
+    let told = |mint: bool, revoke: bool| Ok(RightsSeen::Told { mint, revoke });
+    let contract = [
+        (json!({ "agent": "edge-1", "rights": ["revoke", "other", "mint"] }), told(true, true)),
+        (json!({ "rights": ["mint"] }), told(true, false)),
+        (json!({ "rights": ["revoke"] }), told(false, true)),
+        (json!({ "rights": [] }), told(false, false)),
+        (json!({ "rights": ["MINT", "revoke "] }), told(false, false)),
+        (json!({ "agent": "edge-2", "rights": ["mint", "revoke"] }), Err(())),
+        (json!({ "rights": "mint revoke" }), Err(())),
+        (json!({ "rights": { "mint": true, "revoke": true } }), Err(())),
+        (json!({ "rights": ["mint", 7] }), Err(())),
+        (json!({}), Err(())),
+        (json!(["mint", "revoke"]), Err(())),
+    ];
+    let theirs = [
+        (json!({ "data": { "scopes": ["enrollment:create", "enrollment:end"] } }), told(true, true)),
+        (json!({ "data": { "scopes": ["enrollment:create"] } }), told(true, false)),
+        (json!({ "data": { "scopes": { "enrollment:admin": false, "enrollment:end": true } } }), told(false, true)),
+        (json!({ "data": { "scopes": { "enrollment:admin": "yes" } } }), Err(())),
+        (json!({ "data": { "scopes": "enrollment:admin" } }), Err(())),
+        (json!({ "data": {} }), Err(())),
+    ];
+    let cases = contract.map(|(body, is)| (None, body, is)).into_iter();
+    for (words, body, is) in cases.chain(theirs.map(|(body, is)| (Some(dialect()), body, is))) {
+        let text = body.to_string();
+        let server = Server::new(move |_| crate::fake::Reply::Json(200, text.clone())).await;
+        let (_dir, http) = client(&server.base, words);
+        assert_eq!(http.rights().await.map_err(|_| ()), is, "{body}");
+        assert!(server.requests().iter().all(|request| request.starts_with("GET ")));
+    }
+    // Nothing at that path, and nothing for this credential: no word on what it may do. Another connector, a failure: no answer.
+    for (status, body, untold) in [
+        (404, r#"{"error":"NOT_FOUND","message":"m"}"#, true),
+        (404, "<html>", true),
+        (403, "{}", true),
+        (405, "", true),
+        (404, r#"{"error":"AGENT_UNKNOWN","message":"m"}"#, false),
+        (401, r#"{"error":"UNAUTHENTICATED","message":"m"}"#, false),
+        (500, "", false),
+        (302, "", false),
+        (201, r#"{"rights":["mint","revoke"]}"#, false),
+        (200, "garbage", false),
+    ] {
+        let server = Server::new(move |_| crate::fake::Reply::Json(status, body.to_owned())).await;
+        let (_dir, http) = client(&server.base, None);
+        let seen = http.rights().await;
+        assert_eq!(matches!(seen, Ok(RightsSeen::Untold { .. })), untold, "{status} {body}: {seen:?}");
+        assert!(untold || seen.is_err(), "{status} {body}: {seen:?}");
+    }
+    let none = Dialect { paths: Paths { rights: String::new(), ..Paths::default() }, ..Dialect::default() };
+    none.check("edge-1", None).unwrap();
+    let server = Server::new(|_| crate::fake::Reply::Reset).await;
+    let (_dir, http) = client(&server.base, Some(none));
+    assert!(matches!(http.rights().await, Ok(RightsSeen::Untold { .. })));
+    assert!(server.requests().is_empty(), "where there is no path nothing is asked");
+}
+
 #[test]
 fn a_dialect_that_says_nothing_is_the_contract() {
     let dialect: Dialect = serde_json::from_value(json!({})).unwrap();
@@ -191,6 +256,8 @@ fn a_dialect_that_cannot_be_meant_is_refused() {
         ("/headers/scheme", json!("Bearer x")),
         ("/bodies/mint", json!({ "name": "{label}" })),
         ("/bodies/revoke_label", json!({})),
+        ("/paths/rights", json!("me/scopes")),
+        ("/words/rights/enrollment:end", json!(["destroy"])),
     ] {
         let mut raw = serde_json::to_value(dialect()).unwrap();
         *raw.pointer_mut(at).unwrap() = value.clone();
@@ -210,12 +277,12 @@ proptest! {
             ]),
             1..6,
         ),
-        which in 0..6_usize,
+        which in 0..7_usize,
         agent in prop::sample::select(vec!["edge-1", "transit", "Keys", "sys"]),
         org in prop::sample::select(vec!["o1", "keys", "TRANSIT"]),
     ) {
         let mut raw = serde_json::to_value(Dialect::default()).unwrap();
-        let name = ["health", "status", "tokens", "mint", "revoke", "audit"][which];
+        let name = ["health", "status", "tokens", "mint", "revoke", "audit", "rights"][which];
         raw["paths"][name] = format!("/{}", parts.join("/")).into();
         let dialect: Dialect = serde_json::from_value(raw).unwrap();
         if dialect.check(agent, Some(org)).is_ok() {
@@ -223,7 +290,7 @@ proptest! {
             let template = dialect.paths.each()[which].1;
             let path = template.replace("{agent}", agent).replace("{org}", org).to_ascii_lowercase();
             prop_assert!(path.split('/').all(|part| !forbidden.contains(&part)) && !path.contains('%'), "{path}");
-            prop_assert!(name == "health" || template.contains("{agent}"), "{path}");
+            prop_assert!(["health", "rights"].contains(&name) || template.contains("{agent}"), "{path}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use recover_engine::Millis;
 use recover_steps::Stage;
+use recover_steps::examined::RightsSeen;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -200,6 +201,40 @@ impl Http {
         }
         // Evidence of a hundred pages is evidence; the rest stays at the authority.
         Ok(events)
+    }
+
+    /// What it says that the credential may do; `Untold` where it does not say.
+    pub(crate) async fn rights(&self) -> Result<RightsSeen, Failure> {
+        let path = &self.transport.paths().rights;
+        if path.is_empty() {
+            return Ok(RightsSeen::Untold { why: "the control plane has no path that tells, by its dialect".into() });
+        }
+        match self.ask(Reply::Rights, Call::get(path.clone(), Vec::new())).await {
+            Ok(answer) => self.may(&answer),
+            // Nothing at this path, or nothing for this credential: that says nothing of what it may do elsewhere.
+            Err(Failure::Denied { status: 403 | 404 | 405 | 410, code, .. })
+                if code.as_deref() != Some("AGENT_UNKNOWN") =>
+            {
+                Ok(RightsSeen::Untold { why: format!("the control plane tells nothing at {path}") })
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    pub(super) fn may(&self, answer: &Answer) -> Result<RightsSeen, Failure> {
+        #[derive(serde::Deserialize)]
+        struct Rights {
+            #[serde(default)]
+            agent: Option<String>,
+            rights: Vec<String>,
+        }
+        let Rights { agent, rights } = parse(answer, 200)?;
+        if agent.is_some_and(|agent| agent != self.agent()) {
+            return Err(garbled("it speaks of another connector"));
+        }
+        // Words that are nobody's here may be there: a control plane has more to allow than this.
+        let has = |word: &str| rights.iter().any(|right| right == word);
+        Ok(RightsSeen::Told { mint: has("mint"), revoke: has("revoke") })
     }
 
     async fn revoke(&self, template: &Value, value: (&str, Value)) -> Result<u32, Failure> {

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use recover_steps::examined::RightsSeen;
 use secrecy::SecretString;
 
 use super::failure::Failure;
@@ -29,6 +30,8 @@ pub enum Asked<'a> {
     Token(&'a str),
     /// The audit events.
     Audit,
+    /// What the credential may do.
+    Rights,
 }
 
 /// A reply as it comes over a connection.
@@ -83,6 +86,13 @@ pub enum Read {
     Revoked(u32),
     /// So many audit events.
     Audited(usize),
+    /// What the credential may do.
+    Rights {
+        /// It may mint.
+        mint: bool,
+        /// It may revoke.
+        revoke: bool,
+    },
 }
 
 /// The client, with a credential that it has seen.
@@ -128,6 +138,10 @@ impl Replies {
                     })
                 }
                 Asked::Audit => Http::audited(&answer).map(|page| Read::Audited(page.events.len())),
+                Asked::Rights => self.http.may(&answer).map(|seen| match seen {
+                    RightsSeen::Told { mint, revoke } => Read::Rights { mint, revoke },
+                    RightsSeen::Given { .. } | RightsSeen::Untold { .. } => Read::Rights { mint: false, revoke: false },
+                }),
             },
         };
         read.unwrap_or_else(|failure| failed(asked, failure))
@@ -138,7 +152,7 @@ fn failed(asked: Asked<'_>, failure: Failure) -> Read {
     let text = failure.text();
     let trouble = match asked {
         Asked::Mint(_) | Asked::Revoke => failure.changing(),
-        Asked::Health | Asked::Status | Asked::Token(_) | Asked::Audit => failure.asking(),
+        Asked::Health | Asked::Status | Asked::Token(_) | Asked::Audit | Asked::Rights => failure.asking(),
     };
     Read::Failed { text, unknown: matches!(trouble, Trouble::Unknown(_)) }
 }

@@ -36,6 +36,8 @@ pub(super) struct Paths {
     pub(super) mint: String,
     pub(super) revoke: String,
     pub(super) audit: String,
+    /// Empty where there is nothing that tells.
+    pub(super) rights: String,
 }
 
 impl Paths {
@@ -49,12 +51,13 @@ impl Paths {
             mint: of(&paths.mint),
             revoke: of(&paths.revoke),
             audit: of(&paths.audit),
+            rights: of(&paths.rights),
         }
     }
 
     /// The requests that may be made at all. Below the methods, so that none of them can be made to send another.
     fn allow(&self, method: &Method, path: &str) -> bool {
-        let asked = [&self.health, &self.status, &self.tokens, &self.audit];
+        let asked = [&self.health, &self.status, &self.tokens, &self.audit, &self.rights];
         let told = [&self.mint, &self.revoke];
         (method == Method::GET && asked.iter().any(|allowed| *allowed == path))
             || (method == Method::POST && told.iter().any(|allowed| *allowed == path))
@@ -292,6 +295,7 @@ mod tests {
             ("POST", "/v1/connectors/edge-1/tokens"),
             ("POST", "/v1/connectors/edge-1/tokens/revoke"),
             ("GET", "/v1/connectors/edge-1/audit"),
+            ("GET", "/v1/connectors/edge-1/rights"),
         ] {
             assert!(allowed(method, path), "{method} {path}");
         }
@@ -305,6 +309,7 @@ mod tests {
             ("POST", "/v1/connectors/edge-1/tokens/"),
             ("POST", "/v1/connectors/edge-1/../edge-2/tokens"),
             ("POST", "/v1/pair"),
+            ("POST", "/v1/connectors/edge-1/rights"),
             ("POST", "/v1/transit/keys/autounseal"),
             ("DELETE", "/v1/connectors/edge-1/tokens"),
         ] {

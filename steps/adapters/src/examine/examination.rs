@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use recover_engine::Millis;
 use recover_steps::examined::{
-    AgentStatus, AlertSeen, Attachment, IdentitySeen, Look, Observations, Standing, StorageSeen, TokenFate, TokenSeen,
+    AgentStatus, AlertSeen, Attachment, IdentitySeen, Look, Observations, RightsSeen, Standing, StorageSeen, TokenFate,
+    TokenSeen,
 };
 
 use super::reach;
@@ -88,6 +89,16 @@ impl Connector {
             reach,
             log: self.log(given).await,
             alerts: alerts.collect(),
+        }
+    }
+
+    /// What the authority says that our credential may do. Not among the observations: it tells nothing of what is wrong.
+    pub async fn rights(&self) -> Look<RightsSeen> {
+        match &self.authority {
+            Authority::Http(http) => self.asked(true, format!("rights at {}", http.origin()), http.rights()).await,
+            Authority::Spire(spire) => {
+                self.asked(true, format!("what {} lets do", spire.place()), spire.rights()).await
+            }
         }
     }
 

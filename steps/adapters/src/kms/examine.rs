@@ -13,13 +13,22 @@ use crate::trouble::Trouble;
 /// What one look came to: what was seen, or why it could not be looked at.
 pub type Looked<T> = Result<T, String>;
 
+/// What our own token may do there, compared with what it is for.
+#[derive(Clone, Debug, Default)]
+pub struct RightsFound {
+    /// What it needs and may not.
+    pub lacks: Vec<String>,
+    /// What it may and does not need.
+    pub exceeds: Vec<String>,
+}
+
 /// What was seen of a whole KMS.
 #[derive(Clone, Debug)]
 pub struct KmsExamined {
     /// Of OpenBao.
     pub openbao: OpenbaoSeen,
-    /// What our own token may do, where that is too little or too much; empty if it is right.
-    pub rights: Looked<Vec<String>>,
+    /// What our own token may do, where that is too little or too much.
+    pub rights: Looked<RightsFound>,
     /// Of the key.
     pub key: Looked<KeySeen>,
     /// Of each node.
@@ -94,7 +103,7 @@ impl Kms {
     }
 
     /// What our own token may not do and should, and what it may do and should not.
-    async fn rights(&self) -> Looked<Vec<String>> {
+    async fn rights(&self) -> Looked<RightsFound> {
         let may = self.bao.capabilities().await.map_err(|failure| self.known.line(&failure.to_string()))?;
         let (mount, key) = (&self.config.openbao.mount, &self.config.openbao.key);
         let wanted: [(String, &[&str], &[&str]); 4] = [
@@ -103,7 +112,7 @@ impl Kms {
             (format!("{mount}/keys/{key}/soft-delete-restore"), &["update"], &["delete", "sudo", "root"]),
             (format!("{mount}/config/keys"), &["read", "update"], &["delete", "sudo", "root"]),
         ];
-        let mut wrong = Vec::new();
+        let mut found = RightsFound::default();
         for (path, least, most) in wanted {
             let has = may.get(&path).map(Vec::as_slice).unwrap_or_default();
             let is = |word: &&&str| has.iter().any(|of| of == **word);
@@ -111,13 +120,13 @@ impl Kms {
             let missing: Vec<&str> = least.iter().filter(|word| !all && !is(word)).copied().collect();
             let excess: Vec<&str> = most.iter().filter(is).copied().collect();
             if !missing.is_empty() {
-                wrong.push(format!("{path}: it lacks {}", missing.join(", ")));
+                found.lacks.push(format!("{path}: it lacks {}", missing.join(", ")));
             }
             if !excess.is_empty() {
-                wrong.push(format!("{path}: it also may {}", excess.join(", ")));
+                found.exceeds.push(format!("{path}: it also may {}", excess.join(", ")));
             }
         }
-        Ok(wrong)
+        Ok(found)
     }
 }
 

@@ -30,7 +30,7 @@ pub use config::{
     NodeConfig, ProviderConfig, ServiceConfig, StaticPodConfig, SupervisedConfig,
 };
 
-pub use examine::{KmsExamined, Looked, NodeExamined};
+pub use examine::{KmsExamined, Looked, NodeExamined, RightsFound};
 
 use crate::Unusable;
 use crate::facts::Facts;

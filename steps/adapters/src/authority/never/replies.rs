@@ -85,6 +85,8 @@ pub(super) enum Asked {
     Perform(&'static str),
     Fence(&'static str),
     Probe(&'static str),
+    /// What the credential may do.
+    Rights,
 }
 
 const PERFORMED: &[&str] = &[
@@ -109,6 +111,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         5 => prop::sample::select(PERFORMED).prop_map(Asked::Perform),
         1 => prop::sample::select(&["mint", "pair"][..]).prop_map(Asked::Fence),
         2 => prop::sample::select(&["mint", "pair"][..]).prop_map(Asked::Probe),
+        1 => Just(Asked::Rights),
     ]
 }
 
@@ -170,6 +173,7 @@ async fn play(asked: &[(Asked, &'static str)], said: Vec<Said>, agent: &str) -> 
             Asked::Perform(step) => format!("{:?}", connector.perform(&act(step, word)).await),
             Asked::Fence(step) => format!("{:?}", connector.fence(&act(step, word)).await),
             Asked::Probe(step) => format!("{:?}", connector.probe(&act(step, word)).await),
+            Asked::Rights => format!("{:?}", connector.rights().await),
         };
         if came.contains("canary") {
             return (Some(format!("a secret is in {came}")), 0);

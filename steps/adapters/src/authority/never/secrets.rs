@@ -181,6 +181,7 @@ fn n7_nothing_that_is_journaled_gives_a_secret_away() {
                     Asked::Perform(step) => format!("{:?}\n", connector.perform(&act(step, "s1")).await),
                     Asked::Fence(step) => format!("{:?}\n", connector.fence(&act(step, "a1")).await),
                     Asked::Probe(step) => format!("{:?}\n", connector.probe(&act(step, "a1")).await),
+                    Asked::Rights => format!("{:?}\n", connector.rights().await),
                 });
             }
             came

@@ -89,6 +89,7 @@ fn of_the_contract(request: &str, host: &str, agent: &str) -> bool {
         ("GET", "") => keys.is_empty() && body.is_empty(),
         ("GET", "/tokens") => only(&["label", "accessor", "cursor"]) && body.is_empty(),
         ("GET", "/audit") => only(&["since", "cursor"]) && body.is_empty(),
+        ("GET", "/rights") => keys.is_empty() && body.is_empty(),
         // Nothing but a label and a length of time is ever written: no field of an identity, no setting.
         ("POST", "/tokens") => keys.is_empty() && fields(body) == ["label", "ttl_s"],
         ("POST", "/tokens/revoke") => keys.is_empty() && matches!(fields(body)[..], ["accessor" | "label"]),

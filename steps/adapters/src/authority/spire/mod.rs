@@ -9,6 +9,7 @@ mod entries;
 mod wire;
 
 use recover_engine::{Digest, Millis};
+use recover_steps::examined::RightsSeen;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -130,6 +131,14 @@ impl Spire {
             return told(status, Some(id), Some(agent.expires_at));
         }
         told("needs_recovery", Some(newest), None)
+    }
+
+    /// What may be done over its socket: a server lets whoever reaches that do everything, and has no smaller right to ask for.
+    pub(crate) async fn rights(&self) -> Result<RightsSeen, Failure> {
+        self.named().await?;
+        let why =
+            "its server lets whoever reaches its socket do everything; a join token is not revoked, its time ends it";
+        Ok(RightsSeen::Given { why: why.into() })
     }
 
     /// Asks for a token of this value, which nobody else has. Only where it surely was not used: asked for after that, it would work anew.

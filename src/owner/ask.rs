@@ -9,7 +9,7 @@ use crate::fault::{Code, Fault};
 use crate::target::Target;
 
 /// The version of this conversation.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// A request with what the owner needs to know of who makes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub(crate) struct Envelope {
     pub(crate) wait_ms: Option<u64>,
     /// How the target is reached, where the request may lead to effects. It holds references to secrets, never secrets.
     pub(crate) target: Option<Box<Target>>,
+    /// Whether it was asked of an owner before that died: what that one did of it is not done again.
+    #[serde(default)]
+    pub(crate) again: bool,
     pub(crate) ask: Ask,
 }
 
@@ -92,6 +95,8 @@ pub(crate) struct StartAsk {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "tell", rename_all = "kebab-case")]
 pub(crate) enum Tell {
+    /// The request was read. Said at once, so that a client can tell an owner that is busy from one that stands still.
+    Taken,
     /// A record is durable.
     Event { line: Value, text: String },
     /// The request was carried out, and the run went on or was already executed by the owner.
@@ -109,7 +114,7 @@ impl Tell {
 
     /// Whether nothing comes after it.
     pub(crate) const fn is_last(&self) -> bool {
-        !matches!(self, Self::Event { .. })
+        !matches!(self, Self::Taken | Self::Event { .. })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::actor::Actor;
 use crate::config::Config;
 use crate::fault::{Code, Exit, Fault};
 use crate::hooks::Hooks;
-use crate::owner::ask::{Envelope, Tell, fault_of};
+use crate::owner::ask::{Ask, Envelope, Tell, fault_of};
 use crate::owner::live::Live;
 use crate::owner::office::Office;
 use crate::owner::{result, socket};
@@ -27,9 +27,11 @@ const TRIES: u32 = 100;
 /// How often at most, though owners come and go: after a crash many commands take turns.
 const TURNS: u32 = 1_200;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
+/// An owner says at once that it has read a request. One that has not by then stands still.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Has a request carried out, prints what is heard, and says how the process is to end.
-pub(crate) fn submit(state: &Path, config: &Config, envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
+pub(crate) fn submit(state: &Path, config: &Config, mut envelope: Envelope, printer: Printer) -> Result<Exit, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -47,7 +49,9 @@ pub(crate) fn submit(state: &Path, config: &Config, envelope: Envelope, printer:
                         }
                         silent = 0;
                         last_holder = holder;
+                        envelope.again = true;
                     }
+                    Heard::Nothing => return Err(unheard(&envelope, holder)),
                     Heard::NoSocket => {
                         tracing::debug!(holder, "the lock is held and no socket answers");
                         silent = if holder == last_holder { silent + 1 } else { 1 };
@@ -60,8 +64,25 @@ pub(crate) fn submit(state: &Path, config: &Config, envelope: Envelope, printer:
             }
             tokio::time::sleep(BETWEEN_TRIES).await;
         }
-        Err(Fault::new(Code::OwnerGone, "another process holds the state directory and does not answer"))
+        Err(unheard(&envelope, last_holder))
     })
+}
+
+/// Nobody can say what becomes of a request that was not answered: an owner that stands still may go on, and then hear it.
+fn unheard(envelope: &Envelope, holder: u32) -> Fault {
+    let what = match &envelope.ask {
+        Ask::Cancel { .. } => "cancel unconfirmed: ",
+        Ask::Start(_)
+        | Ask::Resume { .. }
+        | Ask::Answer { .. }
+        | Ask::Resolve { .. }
+        | Ask::Abandon { .. }
+        | Ask::Dismiss { .. }
+        | Ask::Baseline(_) => "",
+    };
+    let said = format!("{what}process {holder} holds the state directory and does not answer");
+    Fault::new(Code::OwnerGone, said)
+        .hint("look at that process; whether it hears this later, `recover events` tells. Once it is ended, ask again")
 }
 
 /// As the owner: carries the request out, serves others, and stays until the last run has stopped.
@@ -135,6 +156,9 @@ pub(crate) fn submit_at(socket: &Path, envelope: &Envelope, printer: Printer) ->
         Heard::NoSocket => Err(Fault::new(Code::OwnerGone, format!("nobody hears at {}", socket.display()))
             .hint("questions are heard there while an owner waits: `recover serve`, or a command with --wait")),
         Heard::OwnerDied => Err(Fault::new(Code::OwnerGone, "the owner is gone before it answered")),
+        Heard::Nothing => {
+            Err(Fault::new(Code::OwnerGone, format!("the owner at {} does not answer", socket.display())))
+        }
     }
 }
 
@@ -154,6 +178,8 @@ enum Heard {
     Last(Result<Exit, Fault>),
     OwnerDied,
     NoSocket,
+    /// It is there, and has not said within its time that it read the request.
+    Nothing,
 }
 
 async fn ask(socket: &Path, envelope: &Envelope, printer: Printer) -> Heard {
@@ -166,16 +192,21 @@ async fn ask(socket: &Path, envelope: &Envelope, printer: Printer) -> Heard {
     }
     let mut lines = BufReader::new(read).lines();
     let mut live = Live::new();
+    let mut taken = false;
+    let late = tokio::time::sleep(TAKEN_WITHIN);
+    tokio::pin!(late);
     loop {
         let next = tokio::select! {
             biased;
             next = lines.next_line() => next,
+            () = &mut late, if !taken => return Heard::Nothing,
             () = live.tick() => {
                 live.draw();
                 continue;
             }
         };
         let Ok(Some(line)) = next else { break };
+        taken = true;
         match serde_json::from_str::<Tell>(&line) {
             // An owner that stops at a boundary hands its other runs over.
             Ok(Tell::Result { exit, .. }) if exit == Exit::Interrupted as u8 => return Heard::OwnerDied,
@@ -194,6 +225,7 @@ async fn ask(socket: &Path, envelope: &Envelope, printer: Printer) -> Heard {
 /// Prints what was heard; the last word is the end.
 fn show(tell: Tell, live: &mut Live, printer: Printer) -> Option<Result<Exit, Fault>> {
     match tell {
+        Tell::Taken => None,
         Tell::Event { line, text } => {
             if printer.json() {
                 printer.data(&line.to_string());

@@ -140,23 +140,22 @@ impl Office {
         let actor = envelope.actor.json();
         match without_secrets(&envelope) {
             Ask::Start(start) => self.start(&envelope, *start, listener),
-            Ask::Resume { run } => {
-                let id = self.find(&run)?;
-                match self.host(id) {
-                    Some(host) => self.follow(&host, &envelope, listener),
-                    None => {
-                        let ready = self.take_up(id, &envelope)?;
-                        self.execute(ready, &envelope, listener.clone());
-                    }
-                }
-                Ok(())
-            }
+            Ask::Resume { run } => self.go_on(self.find(&run)?, &envelope, listener),
             Ask::Answer { run, question, choice, deny, reason } => {
                 let choice = choice.unwrap_or_else(|| if deny { Choice::DENY } else { Choice::APPROVE }.to_owned());
                 if choice != Choice::DENY {
                     self.another_person(&run, &envelope.actor)?;
                 }
                 self.wish(&run, &envelope, listener, actor, Wish::Answer { question, choice, reason }).await
+            }
+            // An owner that died had recorded it: its asker waits for what comes of it.
+            Ask::Cancel { run, .. } if envelope.again && self.store.position(self.find(&run)?)?.cancelled => {
+                let id = self.find(&run)?;
+                if let Ok((line, exit)) = self.store.closed_result(id) {
+                    let _gone = listener.send(Tell::Result { line, exit: exit as u8 });
+                    return Ok(());
+                }
+                self.go_on(id, &envelope, listener)
             }
             Ask::Cancel { run, reason } => self.wish(&run, &envelope, listener, actor, Wish::Cancel { reason }).await,
             Ask::Resolve { run, step, happened, reason } => {
@@ -389,6 +388,18 @@ impl Office {
         let run = Run::resume(&entries, Arc::new(charter), machine, envelope.actor.json())
             .map_err(|e| bug("the run cannot be taken up", &e))?;
         Ok(Ready { run, target })
+    }
+
+    /// Executes an open run, or follows it where it is executed.
+    fn go_on(self: &Rc<Self>, id: RunId, envelope: &Envelope, listener: &Listener) -> Result<(), Fault> {
+        match self.host(id) {
+            Some(host) => self.follow(&host, envelope, listener),
+            None => {
+                let ready = self.take_up(id, envelope)?;
+                self.execute(ready, envelope, listener.clone());
+            }
+        }
+        Ok(())
     }
 
     fn follow(&self, host: &Rc<RunHost>, envelope: &Envelope, listener: &Listener) {

@@ -115,7 +115,7 @@ async fn approver(office: &Rc<Office>, stream: UnixStream) -> std::io::Result<()
         Ok(Envelope { v: VERSION, actor, ask: ask @ Ask::Answer { .. }, .. }) => {
             let login_uid = credentials.pid().and_then(login_uid_of);
             let actor = Actor { uid: credentials.uid(), login_uid, via: None, certificate: None, ..actor };
-            Ok(Envelope { v: VERSION, actor, yes: false, wait_ms: None, target: None, ask })
+            Ok(Envelope { v: VERSION, actor, yes: false, wait_ms: None, target: None, again: false, ask })
         }
         Ok(_) => Err(Fault::new(Code::Usage, "questions are answered here, and nothing else is done")),
         Err(e) => Err(Fault::caused(Code::Usage, "the request cannot be read", &e)),
@@ -158,6 +158,7 @@ async fn answer(
     match envelope {
         Ok(envelope) => {
             let office = Rc::clone(office);
+            let _sent = listener.send(Tell::Taken);
             spawn_local(async move { office.handle(envelope, listener).await });
         }
         Err(fault) => {

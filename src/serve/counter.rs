@@ -134,8 +134,9 @@ impl Counter {
             None => "serve".to_owned(),
         });
         actor.certificate = who.and_then(|who| who.name).map(|name| name.as_ref().to_owned());
+        let target = target.map(Box::new);
         let envelope =
-            Envelope { v: VERSION, actor, yes: false, wait_ms: Some(PATIENCE_MS), target: target.map(Box::new), ask };
+            Envelope { v: VERSION, actor, yes: false, wait_ms: Some(PATIENCE_MS), target, again: false, ask };
         let (listener, mut heard) = mpsc::unbounded_channel();
         self.asks.send((envelope, listener)).map_err(|_| gone())?;
         match tokio::time::timeout(FIRST_WORD, heard.recv()).await {
@@ -143,7 +144,8 @@ impl Counter {
             Ok(Some(Tell::Done { text })) => Ok(json!({ "done": text })),
             Ok(Some(Tell::Result { line, .. })) => Ok(json!({ "run": line["run"], "result": line })),
             Ok(Some(Tell::Refused { code, message, hint })) => Err(fault_of(&code, message, hint)),
-            Ok(None) | Err(_) => Err(gone()),
+            // That a request was taken is said on the socket alone.
+            Ok(Some(Tell::Taken) | None) | Err(_) => Err(gone()),
         }
     }
 

@@ -173,6 +173,7 @@ pub(super) fn envelope(global: &Global, target: Option<Target>, ask: Ask) -> Env
         yes: global.yes,
         wait_ms: global.wait,
         target: target.map(Box::new),
+        again: false,
         ask,
     }
 }

@@ -16,6 +16,7 @@ mod baseline;
 mod bootstrap;
 mod brake;
 mod bundle;
+mod cancel;
 #[path = "../harness/tls.rs"]
 mod certificates;
 mod concurrency;

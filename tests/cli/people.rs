@@ -168,7 +168,7 @@ fn who_may_approve_can_do_nothing_else() {
             "{{\"answer\":{{\"run\":\"{run}\",\"question\":null,\"choice\":null,\"deny\":true,\"reason\":\"no\"}}}}"
         ),
     );
-    assert!(told.contains("done"), "{told}");
+    assert!(told.contains("\"tell\":\"done\""), "{told}");
     assert_eq!(ended(child), Some(2), "denied, everything as found");
     assert_eq!(site.pairs(), 0);
     let events = site.recover(FIRST, &["report", &run, "--markdown"]);
@@ -176,13 +176,13 @@ fn who_may_approve_can_do_nothing_else() {
     assert!(text.contains("user 0") || text.contains("uid 0"), "the kernel says who it was, not he: {text}");
 }
 
-/// One line to the socket and the first that comes back; as root, who may open any socket, under the name of another.
+/// One line to the socket and the first answer that comes back; as root, who may open any socket, under the name of another.
 fn said(_: &Site, socket: &Path, ask: &str) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     let actor = "{\"uid\":4242,\"login_uid\":4242,\"host\":\"x\",\"machine\":\"x\",\"boot\":\"x\",\"version\":\"x\"}";
-    writeln!(stream, "{{\"v\":1,\"actor\":{actor},\"yes\":true,\"wait_ms\":null,\"target\":null,\"ask\":{ask}}}")
+    writeln!(stream, "{{\"v\":2,\"actor\":{actor},\"yes\":true,\"wait_ms\":null,\"target\":null,\"ask\":{ask}}}")
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).unwrap();
-    line
+    // That it was read comes first.
+    let mut told = BufReader::new(stream).lines().map(Result::unwrap);
+    told.find(|line| !line.contains("\"taken\"")).unwrap_or_default()
 }

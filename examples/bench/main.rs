@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what the promises cost, as ratios to the raw limit measured in the same run.
 //!
 //! The raw limit is the same writes of the same bytes, append and `fdatasync`, on a preallocated file. `--quick` counts and
-//! skips what takes long; no number of it is a judgement on speed. `--only alone|together|words|large|audit|idle` measures one part.
+//! skips what takes long; no number of it is a judgement on speed. `--only alone|together|words|large|audit|alerts|idle` measures one part.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,6 +12,7 @@
     reason = "a program for developers: what does not hold ends it, and nobody links against it"
 )]
 
+mod alerts;
 mod audit;
 mod commits;
 mod group;
@@ -57,6 +58,9 @@ fn main() -> std::process::ExitCode {
     }
     if !quick && wanted("audit") {
         rows.extend(audit::all(dir.path()));
+    }
+    if !quick && wanted("alerts") {
+        rows.extend(alerts::all(dir.path()));
     }
     if !quick && wanted("idle") {
         rows.push(idle::owner(dir.path(), Duration::from_secs(10)));

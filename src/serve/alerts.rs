@@ -83,6 +83,8 @@ pub(super) fn due(config: &Serve, alert: &Alert, is_target: impl Fn(&str) -> boo
 
 /// More than these are not kept: whoever sends so many has another problem.
 const HELD_MOST: usize = 10_000;
+/// Waiting for a disk takes no processor: what is synced side by side shares the disk's own commits.
+const SIDE_BY_SIDE: usize = 16;
 
 /// Those that wait for a person, in a folder of the state directory.
 #[derive(Clone, Debug)]
@@ -106,16 +108,52 @@ impl Held {
         Digest::of(due.request_id.as_bytes()).to_string().chars().take(32).collect()
     }
 
-    /// Keeps it, durably. One that is kept already stays as it is.
-    pub(super) fn keep(&self, due: &Due) -> io::Result<()> {
-        if std::fs::read_dir(&self.folder)?.count() >= HELD_MOST {
+    /// Keeps them, durably; of each whether it is kept. One that is kept already stays as it is.
+    ///
+    /// A thousand may come at once: their files are synced side by side, and the folder once for all of them.
+    pub(super) fn keep(&self, dues: &[Due]) -> Vec<io::Result<()>> {
+        let there = match std::fs::read_dir(&self.folder) {
+            Ok(entries) => entries.count(),
+            Err(e) => return dues.iter().map(|_| Err(io::Error::new(e.kind(), e.to_string()))).collect(),
+        };
+        let mut room = HELD_MOST.saturating_sub(there);
+        let has_room: Vec<bool> = dues
+            .iter()
+            .map(|due| {
+                let is_new = !self.folder.join(Self::id(due)).exists();
+                let fits = !is_new || room > 0;
+                room -= usize::from(is_new && fits);
+                fits
+            })
+            .collect();
+        let work: Vec<(&Due, bool)> = dues.iter().zip(has_room).collect();
+        let share = work.len().div_ceil(SIDE_BY_SIDE).max(1);
+        let mut kept: Vec<io::Result<()>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = work
+                .chunks(share)
+                .map(|chunk| {
+                    let write = move || chunk.iter().map(|(due, fits)| self.write(due, *fits)).collect::<Vec<_>>();
+                    (chunk.len(), scope.spawn(write))
+                })
+                .collect();
+            // A thread that does not come back has kept nothing that is known of.
+            let unknown = |n| std::iter::repeat_with(|| Err(io::Error::other("it was not kept"))).take(n).collect();
+            threads.into_iter().flat_map(|(n, thread)| thread.join().unwrap_or_else(|_| unknown(n))).collect()
+        });
+        if let Err(e) = File::open(&self.folder).and_then(|folder| folder.sync_all()) {
+            kept.iter_mut().for_each(|one| *one = Err(io::Error::new(e.kind(), e.to_string())));
+        }
+        kept
+    }
+
+    fn write(&self, due: &Due, fits: bool) -> io::Result<()> {
+        if !fits {
             return Err(io::Error::other("too many alerts are held already"));
         }
         let text = serde_json::to_vec(due).map_err(io::Error::other)?;
         match whole::write_new(&self.folder.join(Self::id(due)), |file| file.write_all(&text)) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Ok(()) => File::open(&self.folder)?.sync_all(),
-            Err(e) => Err(e),
+            written => written,
         }
     }
 
@@ -216,8 +254,10 @@ mod tests {
         let held = Held::at(dir.path()).unwrap();
         let alert = firing(&[("alertname", "SandboxConnectorCrashLoopHigh"), ("target", "edge-1")]);
         let due = asked(&Serve::default(), &alert).unwrap();
-        held.keep(&due).unwrap();
-        Held::at(dir.path()).unwrap().keep(&due).unwrap();
+        let keep = |held: &Held, dues: &[Due]| held.keep(dues).into_iter().map(Result::unwrap).count();
+        assert_eq!(keep(&held, std::slice::from_ref(&due)), 1);
+        assert_eq!(keep(&Held::at(dir.path()).unwrap(), std::slice::from_ref(&due)), 1);
+        assert_eq!(keep(&held, &[]), 0);
         let id = Held::id(&due);
         assert_eq!(held.all().unwrap(), BTreeMap::from([(id.clone(), due.clone())]));
         for strange in ["", "../lock", &"g".repeat(32), &id.to_uppercase().replace(char::is_numeric, "/")] {
@@ -226,5 +266,24 @@ mod tests {
         held.remove(&id).unwrap();
         held.remove(&id).unwrap();
         assert!(held.all().unwrap().is_empty());
+    }
+
+    #[test]
+    fn of_many_each_is_kept_and_where_there_is_no_room_it_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Held::at(dir.path()).unwrap();
+        let alert = firing(&[("alertname", "SandboxConnectorCrashLoopHigh"), ("target", "edge-1")]);
+        let due = |n: u32| Due { request_id: format!("alert:{n}"), ..asked(&Serve::default(), &alert).unwrap() };
+        let many: Vec<Due> = (0..100).map(due).collect();
+        assert!(held.keep(&many).into_iter().all(|kept| kept.is_ok()));
+        let all = held.all().unwrap();
+        assert!(all.len() == 100 && many.iter().all(|due| all[&Held::id(due)] == *due));
+        for n in 100..HELD_MOST - 1 {
+            File::create(held.folder.join(format!("{n}"))).unwrap();
+        }
+        let told: Vec<bool> = held.keep(&[due(0), due(200), due(201), due(1)]).into_iter().map(|k| k.is_ok()).collect();
+        assert_eq!(told, [true, true, false, true], "what is kept already needs no room");
+        std::fs::remove_dir_all(&held.folder).unwrap();
+        assert!(held.keep(&[due(300)])[0].is_err());
     }
 }

@@ -46,11 +46,22 @@ pub(super) async fn alerts(
         work.spawn(async move { (places, taken(&counter, who, due).await) });
     }
     let mut failed = false;
+    let mut known = Vec::new();
+    let (mut waiting, mut kept_at) = (Vec::new(), Vec::new());
     while let Some(done) = work.join_next().await {
-        let Ok((places, (outcome, value))) = done else {
-            failed = true;
-            continue;
-        };
+        match done {
+            Ok((places, Taken::Told(outcome, value))) => known.push((places, (outcome, value))),
+            Ok((places, Taken::Waits(due))) => {
+                waiting.push(due);
+                kept_at.push(places);
+            }
+            Err(_) => failed = true,
+        }
+    }
+    if !waiting.is_empty() {
+        known.extend(kept_at.into_iter().zip(kept(&counter, waiting).await));
+    }
+    for (places, (outcome, value)) in known {
         failed |= outcome == "failed";
         for at in places {
             counter.count_alert(outcome);
@@ -62,15 +73,43 @@ pub(super) async fn alerts(
     Ok((status, Json(json!({ "schema": "recover.alerts/v1", "alerts": told }))))
 }
 
-/// Begins it or keeps it.
-async fn taken(counter: &Arc<Counter>, who: Who, due: Due) -> (&'static str, Value) {
-    let (alert, target) = (due.alert.clone(), due.target.clone());
-    let told = move |outcome: &'static str, more: Value| {
-        let mut value = json!({ "outcome": outcome, "alert": alert, "target": target });
-        if let (Some(value), Value::Object(more)) = (value.as_object_mut(), more) {
-            value.extend(more);
-        }
-        (outcome, value)
+/// What came of an alert so far.
+enum Taken {
+    /// This is what is said of it.
+    Told(&'static str, Value),
+    /// It waits for a person, and is to be kept.
+    Waits(Due),
+}
+
+fn told(due: &Due, outcome: &'static str, more: Value) -> (&'static str, Value) {
+    let mut value = json!({ "outcome": outcome, "alert": due.alert, "target": due.target });
+    if let (Some(value), Value::Object(more)) = (value.as_object_mut(), more) {
+        value.extend(more);
+    }
+    (outcome, value)
+}
+
+/// Keeps what waits for a person, all at once.
+async fn kept(counter: &Arc<Counter>, dues: Vec<Due>) -> Vec<(&'static str, Value)> {
+    let held = counter.held.clone();
+    let all = dues.clone();
+    let done = blocking(move || Ok(held.keep(&all).into_iter().map(|kept| kept.map_err(|e| e.to_string())).collect()));
+    let results: Vec<Result<(), String>> = match done.await {
+        Ok(results) => results,
+        Err(problem) => vec![Err(problem.why().to_owned()); dues.len()],
+    };
+    let said = |(due, kept): (&Due, Result<(), String>)| match kept {
+        Ok(()) => told(due, "held", json!({ "id": Held::id(due) })),
+        Err(why) => told(due, "failed", json!({ "why": format!("the alert cannot be kept: {why}") })),
+    };
+    dues.iter().zip(results).map(said).collect()
+}
+
+/// Begins it, unless it waits.
+async fn taken(counter: &Arc<Counter>, who: Who, due: Due) -> Taken {
+    let told = |outcome: &'static str, more: Value| {
+        let (outcome, value) = told(&due, outcome, more);
+        Taken::Told(outcome, value)
     };
     // One that was begun by a person stays begun while it goes on firing, and one that was dismissed stays dismissed.
     match counter.is_known(&due.request_id) {
@@ -89,14 +128,7 @@ async fn taken(counter: &Arc<Counter>, who: Who, due: Due) -> (&'static str, Val
             Err(fault) => return told("failed", json!({ "why": fault.message })),
         }
     }
-    let (held, kept) = (counter.held.clone(), due.clone());
-    let done = blocking(move || {
-        held.keep(&kept).map_err(|e| Fault::caused(Code::NotWritable, "the alert cannot be kept", &e))
-    });
-    match done.await {
-        Ok(()) => told("held", json!({ "id": Held::id(&due) })),
-        Err(problem) => told("failed", json!({ "why": problem.why() })),
-    }
+    Taken::Waits(due)
 }
 
 /// Whether sending it again would come to the same.

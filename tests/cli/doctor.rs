@@ -115,11 +115,10 @@ fn rights_are_asked_for_and_never_tried() {
     rights(&sandbox, (4, "bad"), "lost", 0);
     // In a dialect without such a path it is not asked for.
     let config = std::fs::read_to_string(sandbox.config()).unwrap();
-    std::fs::write(
-        sandbox.config(),
-        format!("{config}\n[target.edge-1.authority.http.dialect.paths]\nrights = \"\"\n"),
-    )
-    .unwrap();
+    let without =
+        config.replace("agent = \"edge-1\", ", "agent = \"edge-1\", dialect = { paths = { rights = \"\" } }, ");
+    assert_ne!(without, config);
+    std::fs::write(sandbox.config(), without).unwrap();
     rights(&sandbox, (4, "unproven"), "by its dialect", 0);
 }
 

@@ -123,6 +123,58 @@ fn a_doubt_is_told_and_a_person_s_word_on_it_taken() {
     assert_eq!(resolved["reason"], "its ledger says that nothing came");
 }
 
+/// Configured so that the replacement is asked for, and nobody is waited for longer than this.
+fn asks(sandbox: &Sandbox, within: &str) {
+    sandbox.lose(false);
+    let text = std::fs::read_to_string(sandbox.config()).unwrap();
+    let asks = format!("reprovision = \"ask\"\nanswer_within = {within:?}");
+    std::fs::write(sandbox.config(), text.replace("reprovision = \"allow\"", &asks)).unwrap();
+}
+
+/// Whether the run ended as it does where nobody answers, and nothing was done.
+fn is_expired(sandbox: &Sandbox, run: &str) -> bool {
+    let events = lines(&sandbox.recover(&["events", run, "--output", "json"]));
+    let expired =
+        events.iter().filter(|event| event["label"].as_str().is_some_and(|label| label.ends_with(":expired"))).count();
+    let closed = events.iter().find(|event| event["kind"] == "closed").unwrap_or_else(|| panic!("{events:?}"));
+    assert_eq!(closed["verdict"], "given-up", "{closed}");
+    assert_eq!(closed["reason"], "replacing the identity was not approved", "{closed}");
+    let ledger = sandbox.ledger();
+    assert_eq!((&ledger["mints"], &ledger["pairs"], &ledger["revokes"]), (&json!(0), &json!(0), &json!(0)), "{ledger}");
+    expired == 1
+}
+
+#[test]
+fn a_deadline_that_passes_while_it_is_served_has_its_consequence() {
+    let sandbox = Sandbox::up();
+    asks(&sandbox, "4s");
+    let served = Served::start(&sandbox);
+    let begun = served.post("/api/v1/runs", &json!({ "scenario": "identity-loss", "target": "edge-1" }));
+    let run = begun.json()["run"].as_str().unwrap().to_owned();
+    let asked = served.until(&run, "operator-needed");
+    assert!(asked.to_string().contains("nothing has been changed"), "what will come of it is said: {asked}");
+    served.until(&run, "closed");
+    assert!(is_expired(&sandbox, &run));
+    let late = sandbox.recover(&["approve", &run, "--reason", "too late"]);
+    assert_ne!(code(&late), 0, "a word that comes too late is not taken");
+}
+
+#[test]
+fn a_deadline_that_passed_while_nobody_served_has_its_consequence_as_soon_as_somebody_does() {
+    let sandbox = Sandbox::up();
+    asks(&sandbox, "3s");
+    let stopped = sandbox.recover(&["--scenario", "identity-loss", "--target", "edge-1", "--output", "json"]);
+    let line = result(&stopped);
+    assert_eq!((code(&stopped), &line["verdict"]), (4, &json!("operator-needed")), "{line}");
+    let run = line["run"].as_str().unwrap();
+    std::thread::sleep(Duration::from_millis(3_500));
+    let open = lines(&sandbox.recover(&["list", "--output", "json"]));
+    assert_ne!(open[0]["status"], "closed", "nobody was there to do it: {open:?}");
+    let served = Served::start(&sandbox);
+    served.until(run, "closed");
+    assert!(is_expired(&sandbox, run));
+}
+
 #[test]
 fn a_cancel_is_confirmed_once_everything_is_as_it_was_found() {
     let sandbox = Sandbox::up();

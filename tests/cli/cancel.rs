@@ -63,16 +63,27 @@ fn an_owner_that_stands_still_leaves_a_cancel_unconfirmed_and_hears_it_later() {
 
 #[test]
 fn a_cancel_whose_owner_dies_on_the_way_back_is_carried_on_by_who_asked() {
+    // On a busy machine the cancel may come too late.
+    assert!((0..4).any(|_| is_carried_on()), "it was never cancelled before it paired");
+}
+
+/// Whether it was cancelled while it minted; then its owner is killed while it goes back.
+fn is_carried_on() -> bool {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
     // Long enough to be cancelled while it mints, and killed while it goes back.
-    sandbox.command(&["fault", "delay=4000", "--on", "mint"]);
+    sandbox.command(&["fault", "delay=8000", "--on", "mint"]);
     sandbox.command(&["fault", "delay=2500", "--on", "revoke", "--times", "9"]);
     let mut owner = sandbox.recovering(GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let run = soon(&sandbox, |event| event["kind"] == "intent" && event["step"] == "mint");
     let cancel = sandbox.recovering(&["cancel", &run, "--reason", "the wrong one", "--output", "json"]);
     let mut cancel = { cancel }.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map(Some).unwrap();
-    soon(&sandbox, |event| event["kind"] == "cancel-requested");
+    soon(&sandbox, |event| event["kind"] == "cancel-requested" || event["kind"] == "closed");
+    if cancels(&sandbox, &run) == 0 {
+        owner.wait().unwrap();
+        cancel.take().unwrap().wait().unwrap();
+        return false;
+    }
     owner.kill().unwrap();
     owner.wait().unwrap();
     let ended = cancel.take().unwrap().wait_with_output().unwrap();
@@ -83,18 +94,28 @@ fn a_cancel_whose_owner_dies_on_the_way_back_is_carried_on_by_who_asked() {
     assert_eq!(cancels(&sandbox, &run), 1, "it is not asked for twice");
     let ledger = sandbox.ledger();
     assert_eq!((&ledger["pairs"], &ledger["live_tokens"]), (&json!(0), &json!(0)), "{ledger}");
+    true
 }
 
 #[test]
 fn a_way_back_that_leaves_something_behind_is_no_confirmed_cancel() {
+    assert!((0..4).any(|_| is_unconfirmed()), "it was never cancelled before it paired");
+}
+
+/// Whether it was cancelled while it minted; then its token cannot be ended.
+fn is_unconfirmed() -> bool {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    sandbox.command(&["fault", "delay=6000", "--on", "mint"]);
+    sandbox.command(&["fault", "delay=8000", "--on", "mint"]);
     let mut owner = sandbox.recovering(GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let run = soon(&sandbox, |event| event["kind"] == "intent" && event["step"] == "mint");
     // While it mints, somebody takes the right away that ends a token.
     sandbox.command(&["rights", "mint"]);
     let cancel = sandbox.recover(&["cancel", &run, "--reason", "the wrong one", "--output", "json"]);
+    if stderr(&cancel).contains("RCV0027") {
+        owner.wait().unwrap();
+        return false;
+    }
     let line = result(&cancel);
     assert_eq!((&line["verdict"], &line["cancel"]), (&json!("cancelled"), &json!("unconfirmed")), "{line}");
     assert_eq!(code(&cancel), 3, "{line}");
@@ -103,4 +124,5 @@ fn a_way_back_that_leaves_something_behind_is_no_confirmed_cancel() {
     let shown = String::from_utf8(sandbox.recover(&["show", &run]).stdout).unwrap();
     assert!(shown.contains("cancel unconfirmed") && shown.contains("left behind: "), "{shown}");
     assert_eq!(sandbox.ledger()["live_tokens"], 1, "so it is");
+    true
 }

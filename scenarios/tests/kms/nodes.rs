@@ -227,11 +227,13 @@ fn k12_rotation_is_stopped_and_only_the_provider_that_disagrees_is_restarted() {
 
 #[test]
 fn k12_another_key_id_than_the_node_before_stops_it_there() {
-    let disagrees = Event::LookNode(NodeSeen::Disagrees { instance: one(), status: "h".into(), encrypt: "i".into() });
+    let disagrees =
+        || Event::LookNode(NodeSeen::Disagrees { instance: one(), status: "h".into(), encrypt: "i".into() });
     let other = Event::AwaitProvider(ProviderAwaited::Serving { instance: one(), hash: "other".into() });
-    let story = Story::<KeyIdMismatch>::of(2).until("look-node cp-2").sees(disagrees);
-    let (ending, story) = story.until("await-provider cp-1").sees(other).ends();
-    assert_eq!((ending.verdict, story.changes.len()), (Verdict::GivenUp, 1), "{ending:?}");
+    let both = Story::<KeyIdMismatch>::of(2).until("look-node cp-1").sees(disagrees()).until("look-node cp-2");
+    let second = both.sees(disagrees()).until("look-node cp-2").sees(disagrees());
+    let (ending, story) = second.until("await-provider cp-2").sees(other).ends();
+    assert_eq!((ending.verdict, story.changes.len()), (Verdict::GivenUp, 2), "{ending:?}");
     assert!(ending.reason.contains("no further node"), "{ending:?}");
 }
 

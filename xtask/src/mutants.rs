@@ -8,6 +8,7 @@ mod alone;
 mod build;
 mod list;
 mod order;
+mod parallel;
 mod sites;
 mod store;
 mod switch;
@@ -61,6 +62,7 @@ const TOLD: Round = Round {
         "--test=crash_loop",
         "--test=diagnosis",
         "--test=endings",
+        "--test=kms",
         "--test=reconnect_failure",
         "--test=never",
     ],
@@ -90,7 +92,12 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "recover-steps",
         percent: 90,
-        rounds: &[Round { packages: &["recover-steps"], targets: &["--test=words"] }, EXPLORED, SIMULATED],
+        rounds: &[
+            Round { packages: &["recover-steps"], targets: &["--lib", "--test=words"] },
+            TOLD,
+            EXPLORED,
+            SIMULATED,
+        ],
     },
     Package { name: "recover-scenarios", percent: 90, rounds: &[TOLD, EXPLORED, SIMULATED] },
 ];

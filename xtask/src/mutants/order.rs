@@ -1,10 +1,12 @@
 //! Which tests are run for a mutant: what comes to its place; and first what costs little and has killed much in the same file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::build::Tests;
+use super::parallel;
 use super::trial::{self, Ending, Limit, Took};
 
 /// A test that takes less is run together with others like it: starting a process would cost more.
@@ -30,41 +32,49 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// The tests must pass with no mutant on; how long each takes then says what it costs, and how long it may take.
-    pub(super) fn of(binaries: Vec<Tests>, scratch: &std::path::Path) -> Result<Self, String> {
+    /// The tests must pass with no mutant on, each by itself; what each takes then says how long it may take, and where it comes to
+    /// which mutants it is run for.
+    pub(super) fn of(binaries: Vec<Tests>, scratch: &(impl Fn(usize) -> PathBuf + Sync)) -> Result<Self, String> {
         let mut order = Self::default();
         for tests in binaries {
-            let name = tests.binary.display().to_string();
-            let (ending, took) = trial::run(&tests, &[], 0, Limit::NONE, scratch)?;
-            match ending {
-                Ending::Passed => eprintln!("{name}: {:.1} s, {} tests", took.wall.as_secs_f64(), took.tests.len()),
-                Ending::Failed | Ending::Late => return Err(format!("{name} does not pass on the code as it is")),
-            }
-            order.add(&tests, took);
-        }
-        // Once more, group by group, to see where each comes to.
-        for group in &mut order.groups {
-            let (ending, took) = trial::run(&group.tests, &group.names, 0, Limit::NONE, scratch)?;
-            if ending != Ending::Passed {
-                return Err(format!("{} passed first, and then not", group.names.join(", ")));
-            }
-            group.reached = took.reached;
+            let names = trial::names(&tests)?;
+            let begun = Instant::now();
+            let took = parallel::each(&names, |worker, name| {
+                match trial::run(&tests, std::slice::from_ref(name), 0, Limit::NONE, &scratch(worker))? {
+                    (Ending::Passed, took) => Ok(took),
+                    (Ending::Failed | Ending::Late, _) => Err(format!("{name} does not pass on the code as it is")),
+                }
+            })?;
+            let busy: Duration = took.iter().map(|(_, took)| took.busy).sum();
+            let name = tests.binary.display();
+            eprintln!(
+                "{name}: {:.1} s, {:.1} s of a core, {} tests",
+                begun.elapsed().as_secs_f64(),
+                busy.as_secs_f64(),
+                took.len()
+            );
+            order.add(&tests, took.into_iter().map(|(at, took)| (names[at].clone(), took)).collect());
         }
         Ok(order)
     }
 
-    fn add(&mut self, tests: &Tests, took: Took) {
-        let (quick, slow): (Vec<_>, Vec<_>) = took.tests.into_iter().partition(|(_, time)| *time < QUICK);
+    fn add(&mut self, tests: &Tests, took: Vec<(String, Took)>) {
+        let (quick, slow): (Vec<_>, Vec<_>) = took.into_iter().partition(|(_, took)| took.busy < QUICK);
         let groups = slow.into_iter().map(|one| vec![one]).chain([quick]).filter(|group| !group.is_empty());
         self.groups.extend(groups.map(|group| {
-            let time = group.iter().map(|(_, time)| *time).sum::<Duration>();
-            let names = group.into_iter().map(|(name, _)| name).collect();
+            let (mut all, mut names) = (Took::default(), Vec::new());
+            for (name, took) in group {
+                all.busy += took.busy;
+                all.wall += took.wall;
+                all.reached.extend(took.reached);
+                names.push(name);
+            }
             Group {
                 tests: tests.clone(),
                 names,
-                limit: Limit::of(time),
-                cost: time.as_secs_f64() + 0.02,
-                reached: BTreeSet::new(),
+                limit: Limit::of(&all),
+                cost: all.busy.as_secs_f64() + 0.02,
+                reached: all.reached,
             }
         }));
     }
@@ -100,10 +110,10 @@ mod tests_of_it {
     #[test]
     fn the_quick_ones_go_together_and_what_has_killed_goes_first() {
         let tests = Tests { binary: "/b".into(), folder: "/".into() };
-        let test = |name: &str, ms| (name.to_owned(), Duration::from_millis(ms));
+        let test = |name: &str, ms| (name.to_owned(), Took { busy: Duration::from_millis(ms), ..Took::default() });
         let tests_of_it = vec![test("a", 3_000), test("b", 10), test("c", 20), test("d", 1_000)];
         let mut order = Order::default();
-        order.add(&tests, Took { wall: Duration::from_secs(5), tests: tests_of_it, reached: BTreeSet::new() });
+        order.add(&tests, tests_of_it);
         order.groups.iter_mut().for_each(|group| group.reached = BTreeSet::from([1]));
         order.groups[1].reached.insert(2);
         let names = |file: &str| -> Vec<String> {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::Package;
 use super::build::{self, Built};
 use super::list::Mutant;
 use super::order::Order;
+use super::parallel;
 use super::store::Verdict;
 use super::switch;
 use super::trial::{self, Ending};
@@ -35,60 +35,51 @@ pub(super) fn run<'a>(
     let mut rest: Vec<&Mutant> = left.iter().map(|number| of[number]).collect();
     let mut alive: Vec<u32> = of.keys().copied().filter(|n| !unviable.contains(n) && !left.contains(n)).collect();
     eprintln!("{} mutants of {} in one build, {} are left", alive.len(), package.name, rest.len());
-    for round in package.rounds {
+    for (index, round) in package.rounds.iter().enumerate() {
         if alive.is_empty() {
             break;
         }
-        let order = Order::of(build::tests(tree, package, round)?, &scratch(0))?;
-        alive = survivors(&order, &alive, &of, &mut tell)?;
+        let order = Order::of(build::tests(tree, package, round)?, &scratch)?;
+        // What is compiled may have gone past some: only a build of its own can say that they survived.
+        let last = |number: &u32| index + 1 == package.rounds.len() && !early.contains(number);
+        alive = survivors(&order, &alive, &of, &last, &mut tell)?;
         alive.iter().for_each(|number| eprintln!("still alive: {}", of[number].name));
     }
-    // What is compiled may have gone past some: only a build of its own can say that they survived.
-    let (compiled, survived): (Vec<u32>, Vec<u32>) = alive.iter().partition(|number| early.contains(number));
-    rest.extend(compiled.iter().map(|number| of[number]));
-    let survived: Vec<(&Mutant, Verdict)> = survived.iter().map(|number| (of[number], Verdict::Missed)).collect();
-    tell(&survived)?;
+    rest.extend(alive.iter().filter(|number| early.contains(number)).map(|number| of[number]));
     Ok(rest)
 }
 
-/// Runs these mutants against a round's tests, tells which were noticed, and gives the others.
+/// Runs these mutants against a round's tests, tells which were noticed, and gives the others; of those that no later round
+/// will see it tells that they survived.
 fn survivors<'a>(
     order: &Order,
     list: &[u32],
     of: &BTreeMap<u32, &'a Mutant>,
+    last: &(impl Fn(&u32) -> bool + Sync),
     tell: &mut (impl FnMut(&[(&'a Mutant, Verdict)]) -> Result<(), String> + Send),
 ) -> Result<Vec<u32>, String> {
     let begun = Instant::now();
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new((Vec::new(), Vec::new(), tell));
-    let worker = |worker: usize| -> Result<(), String> {
-        while let Some((index, number)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, list.get(n)?)))
-        {
-            let verdict = verdict(order, *number, &of[number].file, &scratch(worker))?;
-            let mut done = done.lock().map_err(|_| "another worker broke off")?;
-            let (batch, alive, tell) = &mut *done;
-            if verdict == Verdict::Missed {
-                alive.push(*number);
-            } else {
-                batch.push((of[number], verdict));
-            }
-            if batch.len() >= BATCH {
-                tell(&std::mem::take(batch))?;
-                let each = begun.elapsed().as_secs_f64() / as_f64(index + 1);
-                eprintln!("{} of {}: {each:.1} s each, {} alive", index + 1, list.len(), alive.len());
-            }
+    let done = Mutex::new((0, Vec::new(), Vec::new(), tell));
+    parallel::each(list, |worker, number| {
+        let verdict = verdict(order, *number, &of[number].file, &scratch(worker))?;
+        let mut done = done.lock().map_err(|_| "another worker broke off")?;
+        let (count, batch, alive, tell) = &mut *done;
+        *count += 1;
+        if verdict == Verdict::Missed {
+            alive.push(*number);
+        }
+        if verdict != Verdict::Missed || last(number) {
+            batch.push((of[number], verdict));
+        }
+        if batch.len() >= BATCH {
+            tell(&std::mem::take(batch))?;
+            let each = begun.elapsed().as_secs_f64() / as_f64(*count);
+            eprintln!("{count} of {}: {each:.1} s each, {} alive", list.len(), alive.len());
         }
         Ok(())
-    };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let ended: Vec<Result<(), String>> = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..workers).map(|n| scope.spawn(move || worker(n))).collect();
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err("a worker broke off".into()))).collect()
-    });
-    let (batch, mut alive, tell) = done.into_inner().map_err(|_| "a worker broke off")?;
+    })?;
+    let (_, batch, mut alive, tell) = done.into_inner().map_err(|_| "a worker broke off")?;
     tell(&batch)?;
-    ended.into_iter().collect::<Result<Vec<()>, _>>()?;
     alive.sort_unstable();
     Ok(alive)
 }

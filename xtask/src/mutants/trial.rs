@@ -13,8 +13,10 @@ use super::switch::{REACHED, VARIABLE};
 
 /// How often it is looked at how long it has taken.
 const LOOK: Duration = Duration::from_millis(250);
-/// A mutant may make something grow without end: address space in KiB, files in blocks of 512 bytes, no core.
-const LIMITS: &str = "ulimit -v 4194304; ulimit -f 2097152; ulimit -c 0; exec \"$0\" \"$@\"";
+/// A mutant may make something grow without end: address space in KiB, files in blocks of 512 bytes, no core. And there are so many
+/// of them that they let everything else go first.
+const LIMITS: &str = "ulimit -v 4194304; ulimit -f 2097152; ulimit -c 0; exec nice -n 19 \"$0\" \"$@\"";
+const HOUR: Duration = Duration::from_secs(3_600);
 /// Ticks of a processor's clock, as /proc counts them: the same on every Linux.
 const TICKS_PER_SECOND: u64 = 100;
 
@@ -26,31 +28,34 @@ pub(super) enum Ending {
     Late,
 }
 
-/// How long it may take. What counts is the processor's time, which a busy machine does not change; the other is for what
+/// How long it may take. What counts is the processor's time, which a busy machine does not change; the others are for what
 /// waits for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
     pub(super) busy: Duration,
     pub(super) wall: Duration,
+    /// For so long all its threads may sleep.
+    pub(super) still: Duration,
 }
 
 /// How long it took.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Took {
     pub(super) wall: Duration,
-    /// Each test that has passed, with the time from the end of the one before.
-    pub(super) tests: Vec<(String, Duration)>,
+    /// The processor's time, as it was when it was last looked at.
+    pub(super) busy: Duration,
     /// The mutants whose places it came to; told with no mutant on.
     pub(super) reached: BTreeSet<u32>,
 }
 
 impl Limit {
     /// For a baseline: nothing is known yet.
-    pub(super) const NONE: Self = Self { busy: Duration::from_secs(3_600), wall: Duration::from_secs(3_600) };
+    pub(super) const NONE: Self = Self { busy: HOUR, wall: HOUR, still: HOUR };
 
     /// For mutants, by what the code as it is took.
-    pub(super) fn of(took: Duration) -> Self {
-        Self { busy: Duration::from_secs(3) + took * 5, wall: Duration::from_secs(60) + took * 20 }
+    pub(super) fn of(took: &Took) -> Self {
+        let (busy, wall) = (Duration::from_secs(3) + took.busy * 5, Duration::from_secs(60) + took.wall * 20);
+        Self { busy, wall, still: Duration::from_secs(8) }
     }
 }
 
@@ -76,18 +81,16 @@ pub(super) fn run(
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
     let begun = Instant::now();
     let mut child = command.spawn().map_err(cannot)?;
-    let followed = followed(&mut child, begun, limit).map_err(cannot);
+    let mut busy = Duration::ZERO;
+    let followed = followed(&mut child, begun, limit, &mut busy).map_err(cannot);
     end(&mut child).map_err(cannot)?;
     let reached = std::fs::read_to_string(reached).unwrap_or_default();
     std::fs::remove_dir_all(scratch).map_err(cannot)?;
-    let (ending, tests) = followed?;
-    Ok((
-        ending,
-        Took { wall: begun.elapsed(), tests, reached: reached.lines().filter_map(|line| line.parse().ok()).collect() },
-    ))
+    let reached = reached.lines().filter_map(|line| line.parse().ok()).collect();
+    Ok((followed?, Took { wall: begun.elapsed(), busy, reached }))
 }
 
-fn followed(child: &mut Child, begun: Instant, limit: Limit) -> std::io::Result<(Ending, Vec<(String, Duration)>)> {
+fn followed(child: &mut Child, begun: Instant, limit: Limit, busy: &mut Duration) -> std::io::Result<Ending> {
     let (tell, told) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
         // It ends with the pipe, which is closed when the group is ended.
@@ -99,49 +102,47 @@ fn followed(child: &mut Child, begun: Instant, limit: Limit) -> std::io::Result<
             }
         });
     }
-    let mut passed = Vec::new();
-    let mut last = begun;
-    let mut looked = begun;
+    let (mut looked, mut moved) = (begun, begun);
     loop {
         match told.recv_timeout(LOOK) {
-            Ok(line) => match result(&String::from_utf8_lossy(&line)) {
-                Some((_, false)) => return Ok((Ending::Failed, passed)),
-                Some((name, true)) => {
-                    passed.push((name.to_owned(), last.elapsed()));
-                    last = Instant::now();
-                }
-                None => {}
-            },
-            Err(RecvTimeoutError::Timeout) => {}
+            Ok(line) if failed(&String::from_utf8_lossy(&line)) => return Ok(Ending::Failed),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(2)),
         }
+        // Who has ended is still counted until it is waited for.
+        let now = time_of(child.id());
+        if now > *busy {
+            (*busy, moved) = (now, Instant::now());
+        }
         if let Some(status) = child.try_wait()? {
-            // What it said last may still be on its way.
-            let rest = told.recv_timeout(LOOK).into_iter().chain(told.try_iter());
-            for line in rest {
-                if let Some((name, true)) = result(&String::from_utf8_lossy(&line)) {
-                    passed.push((name.to_owned(), last.elapsed()));
-                }
-            }
-            return Ok((if status.success() { Ending::Passed } else { Ending::Failed }, passed));
+            return Ok(if status.success() { Ending::Passed } else { Ending::Failed });
         }
         if looked.elapsed() > LOOK {
             looked = Instant::now();
-            if time_of(child.id()) > limit.busy || begun.elapsed() > limit.wall {
-                return Ok((Ending::Late, passed));
+            let still = moved.elapsed() > limit.still && sleeps(child.id());
+            if still || *busy > limit.busy || begun.elapsed() > limit.wall {
+                return Ok(Ending::Late);
             }
         }
     }
 }
 
-/// What a line of libtest's says of a test: its name, and whether it has passed. (One that is ignored says neither.)
-fn result(line: &str) -> Option<(&str, bool)> {
-    let (name, word) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
-    match word {
-        "ok" => Some((name.strip_suffix(" - should panic").unwrap_or(name), true)),
-        "FAILED" => Some((name, false)),
-        _ => None,
-    }
+/// Whether a line of libtest's says of a test that it has failed.
+fn failed(line: &str) -> bool {
+    line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")).is_some_and(|(_, word)| word == "FAILED")
+}
+
+/// The names of its tests; without those that are run only when they are asked for.
+pub(super) fn names(tests: &Tests) -> Result<Vec<String>, String> {
+    let listed = |more: &[&str]| -> Result<Vec<String>, String> {
+        let mut command = Command::new(&tests.binary);
+        let output = command.args(["--list", "--format=terse"]).args(more).current_dir(&tests.folder).output();
+        let output = output.map_err(|e| format!("{}: {e}", tests.binary.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    };
+    let ignored = listed(&["--ignored"])?;
+    Ok(listed(&[])?.into_iter().filter(|name| !ignored.contains(name)).collect())
 }
 
 fn end(child: &mut Child) -> std::io::Result<()> {
@@ -160,11 +161,26 @@ fn time_of(id: u32) -> Duration {
         .map_or(Duration::ZERO, |ticks| Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
+/// Whether each of a process's threads waits for something, and none of its children is there to do it.
+fn sleeps(id: u32) -> bool {
+    let stats = |folder: &str, under: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| std::fs::read_to_string(entry.path().join(under)).ok()).collect()
+    };
+    let threads = stats(&format!("/proc/{id}/task"), "stat");
+    let group = id.to_string();
+    let of_group = |stat: &&String| fields(stat).and_then(|fields| fields.get(2).copied()) == Some(group.as_str());
+    threads.iter().all(|stat| fields(stat).is_some_and(|fields| fields.first() == Some(&"S")))
+        && stats("/proc", "stat").iter().filter(of_group).count() <= 1
+}
+
+/// What /proc says of a process after its name, which may have anything in it, also parentheses: state, parent, group.
+fn fields(stat: &str) -> Option<Vec<&str>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
+}
+
 fn ticks(stat: &str) -> Option<u64> {
-    // The name before may have anything in it, also parentheses.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    fields.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum()
+    fields(stat)?.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]
@@ -195,16 +211,30 @@ mod tests_of_it {
         let short = Duration::from_millis(300);
         assert_eq!(ran("sleep 1001 & sleep 1002", Limit { wall: short, ..Limit::NONE }), (Ending::Late, 0));
         assert_eq!(ran("while true; do :; done", Limit { busy: short, ..Limit::NONE }), (Ending::Late, 0));
+        assert_eq!(ran("exec sleep 1003", Limit { still: short, ..Limit::NONE }), (Ending::Late, 0));
+        assert_eq!(
+            ran("sleep 1; true", Limit { still: short, ..Limit::NONE }),
+            (Ending::Passed, 0),
+            "a child is at it"
+        );
         assert!(begun.elapsed() < Duration::from_secs(300), "nothing was waited for");
     }
 
     #[test]
-    fn a_line_about_a_test_is_told_from_others() {
-        assert_eq!(result("test a::b ... FAILED"), Some(("a::b", false)));
-        assert_eq!(result("test a::b - should panic ... ok"), Some(("a::b", true)));
-        for line in ["test result: FAILED. 1 passed", "FAILED", "test a ... ignored, slow", "a ... ok"] {
-            assert_eq!(result(line), None, "{line}");
+    fn a_line_about_a_test_that_failed_is_told_from_others() {
+        assert!(failed("test a::b ... FAILED"));
+        for line in
+            ["test result: FAILED. 1 passed", "FAILED", "test a ... ignored, slow", "a ... FAILED", "test a ... ok"]
+        {
+            assert!(!failed(line), "{line}");
         }
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_tests_that_are_run_unasked() {
+        let tests = Tests { binary: std::env::current_exe().unwrap(), folder: std::env::temp_dir() };
+        let names = names(&tests).unwrap();
+        assert!(names.iter().any(|name| name.ends_with("the_names_are_those_of_the_tests_that_are_run_unasked")));
     }
 
     #[test]

@@ -15,8 +15,7 @@ impl Millis {
     /// This time moved by `ms` milliseconds, saturating at the ends of the range.
     #[must_use]
     pub const fn plus(self, ms: u64) -> Self {
-        let ms = if ms > i64::MAX as u64 { i64::MAX } else { ms as i64 };
-        Self(self.0.saturating_add(ms))
+        Self(self.0.saturating_add_unsigned(ms))
     }
 }
 
@@ -102,7 +101,7 @@ impl FromStr for RunId {
             if i == 0 && digit > 7 {
                 return Err(BAD);
             }
-            n = (n << 5) | digit as u128;
+            n = n * 32 + digit as u128;
         }
         Ok(Self(n.to_be_bytes()))
     }

@@ -185,11 +185,8 @@ impl Run {
         }
         let mut run = Self::at(position, machine, actor, Vec::with_capacity(RECORD_LEN), true);
         run.agree()?;
-        if let Phase::Open(open) = &run.position.phase {
-            run.doubt = match (&open.doubt, open.fenced) {
-                (_, true) => Doubt::ToProbe,
-                _ => Doubt::Unknown("the process ended before the outcome was journaled".into()),
-            };
+        if let Phase::Open(_) = &run.position.phase {
+            run.doubt = Doubt::Unknown("the process ended before the outcome was journaled".into());
         }
         Ok(run)
     }

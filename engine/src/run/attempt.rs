@@ -228,3 +228,14 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::backoff_ms;
+
+    #[test]
+    fn the_pause_doubles_from_a_second_to_a_minute() {
+        let pauses = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, u32::MAX].map(backoff_ms);
+        assert_eq!(pauses, [1000, 1000, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+    }
+}

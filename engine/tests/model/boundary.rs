@@ -73,6 +73,53 @@ fn a_clock_that_goes_back_delays_no_attempt() {
 }
 
 #[test]
+fn an_attempt_after_a_failure_waits_and_the_next_twice_as_long() {
+    let (mut run, mut entries, mut now) = (begin(1), Vec::new(), 1);
+    until(&mut run, "prepare", &mut entries, &mut now);
+    let next = |run: &mut Run, now| run.next(Millis(now), &|_: Key| None).unwrap();
+    for pause in [1000, 2000] {
+        run.performed(Millis(now), Performed::Retry { why: "not yet".into(), after_ms: None }).unwrap();
+        assert!(matches!(next(&mut run, now), Action::Commit(_)));
+        run.committed();
+        assert_eq!(next(&mut run, now), Action::Wait(Millis(now + pause)));
+        assert_eq!(next(&mut run, now + pause - 1), Action::Wait(Millis(now + pause)));
+        now += pause;
+        assert!(matches!(next(&mut run, now), Action::Perform(_)));
+    }
+    run.performed(Millis(now), Performed::Retry { why: "not yet".into(), after_ms: None }).unwrap();
+    until(&mut run, "prepare", &mut entries, &mut now);
+    assert_eq!(run.position().state, "undoing", "three attempts are all");
+}
+
+#[test]
+fn what_another_run_did_for_this_loss_ends_the_run_before_it_changes_anything() {
+    let by = RunId::new(Millis(9), [9; 10]);
+    let make = |ordinal| Key::effect("s", "e1", "make", ordinal);
+    let (mut run, mut entries, mut now) = (begin(1), Vec::new(), 1);
+    until(&mut run, "look", &mut entries, &mut now);
+    run.performed(Millis(now), done()).unwrap();
+    let taken = |key: Key| (key == make(0)).then_some(Consumed { by, restored: false });
+    assert!(matches!(run.next(Millis(now), &taken), Ok(Action::Commit(_))));
+    run.committed();
+    let Ok(Action::Stop(Stop::Closed(ending))) = run.next(Millis(now), &taken) else { panic!("it goes on") };
+    assert_eq!(ending.verdict, recover_engine::Verdict::GuardRefused);
+    assert!(ending.reason.contains(&by.to_string()), "{}", ending.reason);
+    // What another run surely did not do is this one's to do, under the next number.
+    let (mut run, mut asked) = (begin(1), None);
+    while asked.is_none() {
+        let restored = |key: Key| (key == make(0)).then_some(Consumed { by, restored: true });
+        match run.next(Millis(now), &restored).unwrap() {
+            Action::Commit(_) => run.committed(),
+            Action::Perform(act) if act.doing.step == "make" => asked = Some(act),
+            Action::Perform(_) => run.performed(Millis(now), done()).unwrap(),
+            Action::Wait(until) => now = until.0,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(asked.map(|act| (act.ordinal, act.key)), Some((1, make(1))));
+}
+
+#[test]
 fn a_run_is_resumed_with_its_own_charter_only() {
     let (mut run, mut entries, mut now) = (begin(1), Vec::new(), 1);
     until(&mut run, "prepare", &mut entries, &mut now);

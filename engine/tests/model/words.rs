@@ -1,7 +1,8 @@
 //! A person's word counts where it is asked for and in time, and nowhere else.
 
 use recover_engine::{
-    Action, Entry, Json, Kind, Millis, Performed, Record, Request, Run, Seen, Stop, Told, Unwilling, Wish,
+    Action, Digest, Entry, Evidence, Json, Kind, Millis, Performed, Probed, Record, Request, Resulted, Run, Seen, Stop,
+    Told, Unwilling, Wish,
 };
 
 use crate::scenario::{Did, begin, entry, the_charter};
@@ -100,6 +101,53 @@ fn abandoning_what_has_ended_is_refused() {
     bench.wish(Wish::Abandon { reason: "enough".into() });
     assert!(matches!(bench.on(), Action::Stop(Stop::Closed(_))));
     assert!(matches!(bench.replies.as_slice(), [Ok(()), Err(Unwilling::NotNow(_))]), "{:?}", bench.replies);
+}
+
+#[test]
+fn a_cancel_that_comes_to_nothing_is_told_why() {
+    let cancel = || Wish::Cancel { reason: "enough".into() };
+    let refused = |why: &str| Err(Unwilling::NotNow(format!("the run stopped before it could be cancelled: {why}")));
+    let mut bench = Bench::new();
+    bench.until("commit");
+    bench.crash();
+    bench.wish(cancel());
+    assert!(matches!(bench.on(), Action::Stop(Stop::InDoubt { .. })));
+    assert_eq!(bench.replies, [refused("commit is in doubt and must be resolved first")]);
+    let mut bench = Bench::new();
+    bench.until("look");
+    bench.wish(Wish::Abandon { reason: "enough".into() });
+    bench.wish(cancel());
+    assert!(matches!(bench.on(), Action::Stop(Stop::Closed(_))));
+    assert_eq!(bench.replies, [Ok(()), refused("it ended abandoned")]);
+}
+
+#[test]
+fn an_outcome_holds_what_was_captured_and_whether_it_was_a_probe_that_saw_it() {
+    let mut bench = Bench::new();
+    bench.until("prepare");
+    let text = Evidence { name: "log".into(), sha256: Digest::of(b"a"), text: Some("a".into()), file: None, cut: None };
+    bench.did(Performed::Happened(Seen { told: Told::of(&Did::Done), evidence: vec![text.clone()] }));
+    bench.until("make");
+    bench.crash();
+    assert!(matches!(bench.on(), Action::Probe(_)));
+    bench.run.probed(Millis(bench.now), Probed::Happened(Seen::plain(Told::of(&Did::Done)))).unwrap();
+    bench.until("commit");
+    let outcome = |label: &str| -> Resulted {
+        let outcomes = bench.entries.iter().filter_map(|e| match Record::parse(e.header().kind, e.payload()) {
+            Ok(Record::Outcome(outcome)) => Some(outcome),
+            _ => None,
+        });
+        outcomes.into_iter().find(|outcome| outcome.label == label).unwrap()
+    };
+    let (prepared, made) = (outcome("prepare:done"), outcome("make:done"));
+    assert_eq!((prepared.evidence, prepared.probed), (vec![text], false));
+    assert_eq!((made.event, made.probed), (Some(Told::of(&Did::Done).data), true));
+}
+
+#[test]
+fn what_shows_itself_shows_which_one_it_is() {
+    assert_eq!(format!("{:?}", entry()), "Entry { name: \"each\", version: 1, .. }");
+    assert!(format!("{:?}", begin(1)).starts_with("Run { position: Position {"), "{:?}", begin(1));
 }
 
 /// A record at another time than the run made it.

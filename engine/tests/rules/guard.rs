@@ -114,6 +114,8 @@ fn settled_wants_what_stands_to_be_settled_before_the_next() {
             "+mint mint:minted +revoke revoke:revoked +mint",
         ],
     );
+    let by_itself = Guard::Settled { step: "mint".into(), by: names(&["mint"]) };
+    check(&by_itself, "mint", &["", "+mint -mint"], &["+mint", "+mint mint:minted"]);
 }
 
 #[test]
@@ -149,6 +151,13 @@ fn the_first_guard_that_says_no_is_named_and_every_guard_survives_its_json() {
     assert_eq!(tally("!x:y").allows(&guards, "mint").map_err(|b| b.guard), Err(guards[5].clone()));
     let text = serde_json::to_string(&guards).unwrap();
     assert_eq!(serde_json::from_str::<Vec<Guard>>(&text).unwrap(), guards);
+}
+
+#[test]
+fn what_was_refused_leaves_once_as_it_was() {
+    let once = [Guard::Once { step: "pair".into() }];
+    assert_eq!(tally("+pair -pair").view(&once), tally("").view(&once));
+    assert_ne!(tally("+pair -pair +pair").view(&once), tally("").view(&once));
 }
 
 /// The explorer treats two histories with one view alike, so the view must tell apart whatever a guard can tell apart.

@@ -38,7 +38,7 @@ fn a_subject_has_one_open_run_until_it_is_given_back() {
     assert_eq!(write(&mut ledger, &[begun(run(3), Key([9; 16]))]), Ok(()), "another subject");
     let closed = entry(run(1), Some(&first), Kind::Closed, Latch::Release, SUBJECT);
     assert_eq!(write(&mut ledger, &[closed]), Ok(()));
-    assert_eq!((ledger.holder(SUBJECT), ledger.run(run(1))), (None, None));
+    assert_eq!((ledger.holder(SUBJECT), ledger.run(run(1)), ledger.open_count()), (None, None, 1));
     assert_eq!(write(&mut ledger, &[begun(run(2), SUBJECT)]), Ok(()));
     assert_eq!(ledger.holder(SUBJECT), Some(run(2)));
 }
@@ -137,6 +137,39 @@ fn a_blocked_subject_is_claimed_by_nobody_until_a_person_answered_for_it() {
     let clear = entry(RunId::JOURNAL, Some(&block), Kind::Cleared, Latch::Clear, SUBJECT);
     write(&mut ledger, &[clear]).unwrap();
     assert_eq!(ledger.admit(&[begun(run(1), SUBJECT)]), Ok(()));
+}
+
+#[test]
+fn a_run_whose_subject_is_blocked_consumes_nothing() {
+    let mut ledger = Ledger::default();
+    let a = begun(run(1), SUBJECT);
+    let intent = entry(run(1), Some(&a), Kind::Intent, Latch::Consume, EFFECT);
+    write(&mut ledger, std::slice::from_ref(&a)).unwrap();
+    assert_eq!(ledger.admit(std::slice::from_ref(&intent)), Ok(()));
+    write(&mut ledger, &[entry(RunId::JOURNAL, None, Kind::Salvaged, Latch::Block, SUBJECT)]).unwrap();
+    assert_eq!(ledger.admit(&[intent]), Err(Conflict::Blocked));
+}
+
+#[test]
+fn a_block_of_everything_is_answered_for_subject_by_subject_or_as_a_whole() {
+    let other = Key([9; 16]);
+    let mut ledger = Ledger::default();
+    let blocked = |ledger: &Ledger| [SUBJECT, other].map(|subject| ledger.is_blocked(subject));
+    let mut last = None;
+    let mut own = |ledger: &mut Ledger, kind, latch, key| {
+        let next = entry(RunId::JOURNAL, last.as_ref(), kind, latch, key);
+        write(ledger, std::slice::from_ref(&next)).unwrap();
+        last = Some(next);
+    };
+    assert_eq!((ledger.all_blocked(), blocked(&ledger)), (false, [false, false]));
+    own(&mut ledger, Kind::Salvaged, Latch::Block, Key::NONE);
+    assert_eq!((ledger.all_blocked(), blocked(&ledger)), (true, [true, true]));
+    own(&mut ledger, Kind::Cleared, Latch::Clear, SUBJECT);
+    assert_eq!((ledger.all_blocked(), blocked(&ledger)), (true, [false, true]));
+    own(&mut ledger, Kind::Salvaged, Latch::Block, Key::NONE);
+    assert_eq!(blocked(&ledger), [true, true], "what was answered before is asked again");
+    own(&mut ledger, Kind::Cleared, Latch::Clear, Key::NONE);
+    assert_eq!((ledger.all_blocked(), blocked(&ledger)), (false, [false, false]));
 }
 
 #[test]

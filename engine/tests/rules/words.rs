@@ -1,6 +1,6 @@
 //! What people read: ids, why a run is held back, and what a value shows of itself when something went wrong.
 
-use recover_engine::{Brake, Braked, Digest, Json, Key, Millis, Rate, RunId};
+use recover_engine::{Brake, Braked, Digest, Json, Key, Millis, Rate, RunId, Verdict};
 
 #[test]
 fn an_id_is_its_number_in_base_32_and_shows_itself_so() {
@@ -51,4 +51,25 @@ fn the_brake_looks_back_as_far_as_its_longest_limit() {
     assert_eq!(brake(rate(5), rate(7), Some(6)), 7);
     assert_eq!(brake(rate(8), None, Some(6)), 8);
     assert_eq!(brake(None, rate(5), Some(9)), 9);
+}
+
+#[test]
+fn an_id_tells_when_its_run_began() {
+    assert_eq!(RunId::new(Millis(1_234_567_890_123), [255; 10]).begun_at(), Millis(1_234_567_890_123));
+}
+
+#[test]
+fn a_time_is_moved_as_far_as_there_are_times() {
+    assert_eq!(Millis(-5).plus(7), Millis(2));
+    assert_eq!(Millis(i64::MIN).plus(u64::MAX), Millis(i64::MAX));
+    assert_eq!(Millis(1).plus(u64::MAX), Millis(i64::MAX));
+}
+
+#[test]
+fn an_end_has_one_word_in_text_and_in_records() {
+    use Verdict as V;
+    for verdict in [V::Recovered, V::GivenUp, V::Cancelled, V::NotApplicable, V::GuardRefused, V::Abandoned] {
+        assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.as_str());
+    }
+    assert_eq!(V::GivenUp.as_str(), "given-up");
 }

@@ -84,8 +84,7 @@ const PACKAGES: &[Package] = &[
         name: "recover-journal",
         percent: 100,
         rounds: &[
-            Round { packages: &["recover-journal"], targets: &["--test=suite"] },
-            Round { packages: &["recover-journal"], targets: &["--lib", "--test=state_dir"] },
+            Round { packages: &["recover-journal"], targets: &["--lib", "--test=suite", "--test=state_dir"] },
             Round { packages: &["recover-journal"], targets: &["--test=flip", "--test=io", "--test=power"] },
         ],
     },

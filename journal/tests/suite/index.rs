@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use recover_engine::{Journal, Millis, RunId};
-use recover_journal::testing::entries::{Script, closed_run, id, run, subject};
+use recover_engine::{Digest, Entry, Header, Journal, Kind, Latch, Millis, RunId};
+use recover_journal::testing::entries::{ACTOR, Script, closed_run, id, run, subject};
 use recover_journal::{FileJournal, Host, Options, Query};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -209,4 +209,30 @@ fn the_log_works_where_there_can_be_no_index() {
     journal.append_blocking(run(700, 1)).unwrap();
     assert_eq!(journal.read(id(700)).unwrap(), run(700, 1));
     assert_eq!(journal.reader().runs().unwrap().runs.len(), 52);
+}
+
+#[test]
+fn runs_are_found_by_when_they_began_also_before_1970() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    for (n, at) in [(1, i64::MIN), (2, -5), (3, 0), (4, 7)] {
+        let (run, key, prev) = (id(n), subject(n), Digest::ZERO);
+        let header = Header { run, seq: 1, kind: Kind::Begun, latch: Latch::Claim, key, at: Millis(at), prev };
+        journal.append_blocking(vec![Entry::encode(header, ACTOR, "{}").unwrap()]).unwrap();
+    }
+    let index = journal.index().unwrap();
+    assert!(index.wait(LIMIT));
+    for (from, to, found) in [
+        (i64::MIN, -5, vec![1]),
+        (-5, 0, vec![2]),
+        (-6, 7, vec![2, 3]),
+        (0, 8, vec![3, 4]),
+        (8, i64::MAX, vec![]),
+        (i64::MIN, i64::MAX, vec![1, 2, 3, 4]),
+    ] {
+        let runs = index.lookup(Query::Begun(Millis(from), Millis(to))).unwrap();
+        assert_eq!(runs.iter().map(|run| run.run).collect::<Vec<_>>(), found.into_iter().map(id).collect::<Vec<_>>());
+    }
+    let shown = format!("{index:?}");
+    assert!(shown.starts_with("Index { stats: IndexStats { applied: 4, lag: 0, usable: true,"), "{shown}");
 }

@@ -11,3 +11,4 @@ mod index;
 mod live;
 mod model;
 mod salvage;
+mod words;

@@ -15,12 +15,17 @@ const QUICK: Duration = Duration::from_millis(100);
 /// Tests of one binary that are run in one process.
 pub(super) struct Group {
     pub(super) tests: Tests,
-    /// By their names.
-    pub(super) names: Vec<String>,
+    /// By their names, each with the mutants whose places it comes to: it can tell of no other.
+    names: Vec<(String, BTreeSet<u32>)>,
     pub(super) limit: Limit,
     cost: f64,
-    /// The mutants whose places it comes to: it can tell of no other.
-    reached: BTreeSet<u32>,
+}
+
+impl Group {
+    /// The names of its tests that come to the place of this mutant.
+    pub(super) fn names(&self, number: u32) -> Vec<String> {
+        self.names.iter().filter(|(_, reached)| reached.contains(&number)).map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// The groups of a package's tests, and what they have done so far.
@@ -66,16 +71,9 @@ impl Order {
             for (name, took) in group {
                 all.busy += took.busy;
                 all.wall += took.wall;
-                all.reached.extend(took.reached);
-                names.push(name);
+                names.push((name, took.reached));
             }
-            Group {
-                tests: tests.clone(),
-                names,
-                limit: Limit::of(&all),
-                cost: all.busy.as_secs_f64() + 0.02,
-                reached: all.reached,
-            }
+            Group { tests: tests.clone(), names, limit: Limit::of(&all), cost: all.busy.as_secs_f64() + 0.02 }
         }));
     }
 
@@ -89,7 +87,7 @@ impl Order {
             group.cost * f64::from(run + 2) / f64::from(failed + 1)
         };
         let groups = self.groups.iter().enumerate();
-        let mut groups: Vec<(usize, &Group)> = groups.filter(|(_, group)| group.reached.contains(&number)).collect();
+        let mut groups: Vec<(usize, &Group)> = groups.filter(|(_, group)| !group.names(number).is_empty()).collect();
         groups.sort_by(|one, other| price(one).total_cmp(&price(other)));
         groups
     }
@@ -110,14 +108,16 @@ mod tests_of_it {
     #[test]
     fn the_quick_ones_go_together_and_what_has_killed_goes_first() {
         let tests = Tests { binary: "/b".into(), folder: "/".into() };
-        let test = |name: &str, ms| (name.to_owned(), Took { busy: Duration::from_millis(ms), ..Took::default() });
-        let tests_of_it = vec![test("a", 3_000), test("b", 10), test("c", 20), test("d", 1_000)];
+        let test = |name: &str, ms, reached: &[u32]| {
+            let (busy, reached) = (Duration::from_millis(ms), reached.iter().copied().collect());
+            (name.to_owned(), Took { busy, reached, ..Took::default() })
+        };
+        let tests_of_it =
+            vec![test("a", 3_000, &[1]), test("b", 10, &[1, 2]), test("c", 20, &[1]), test("d", 1_000, &[1])];
         let mut order = Order::default();
         order.add(&tests, tests_of_it);
-        order.groups.iter_mut().for_each(|group| group.reached = BTreeSet::from([1]));
-        order.groups[1].reached.insert(2);
         let names = |file: &str| -> Vec<String> {
-            order.of_mutant(1, file).iter().map(|(_, group)| group.names.join("+")).collect()
+            order.of_mutant(1, file).iter().map(|(_, group)| group.names(1).join("+")).collect()
         };
         assert_eq!(names("x.rs"), ["b+c", "d", "a"]);
         for _ in 0..9 {
@@ -126,7 +126,8 @@ mod tests_of_it {
         }
         assert_eq!(names("x.rs"), ["b+c", "a", "d"]);
         assert_eq!(names("y.rs"), ["b+c", "d", "a"], "each file has tests of its own");
-        assert_eq!(order.of_mutant(2, "x.rs").len(), 1, "the others do not come to it");
+        let second: Vec<Vec<String>> = order.of_mutant(2, "x.rs").iter().map(|(_, group)| group.names(2)).collect();
+        assert_eq!(second, [["b"]], "the others do not come to it");
         assert!(order.of_mutant(3, "x.rs").is_empty());
     }
 }

@@ -96,7 +96,7 @@ fn scratch(worker: usize) -> PathBuf {
 
 fn verdict(order: &Order, number: u32, file: &str, scratch: &Path) -> Result<Verdict, String> {
     for (index, group) in order.of_mutant(number, file) {
-        let (ending, _) = trial::run(&group.tests, &group.names, number, group.limit, scratch)?;
+        let (ending, _) = trial::run(&group.tests, &group.names(number), number, group.limit, scratch)?;
         order.note(file, index, ending != Ending::Passed);
         match ending {
             Ending::Passed => {}

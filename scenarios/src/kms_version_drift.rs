@@ -52,6 +52,8 @@ impl Cause for VersionDrift {
     const LAYERS: &'static [Layer] = &[Layer::Openbao, Layer::Key];
     const CHANGES: &'static [&'static str] =
         &["stop-provider", "take-snapshot", "stop-rotation", "copy-pair", "start-provider", "restart-provider"];
+    /// What was missing comes back, and the latest of all versions is the one that is encrypted with.
+    const VERSIONS_COME: bool = true;
 
     fn plan(case: &Case, found: &Finding) -> Option<Vec<Task>> {
         match (&found.look, &found.event) {

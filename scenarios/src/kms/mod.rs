@@ -110,6 +110,10 @@ pub trait Cause: Clone + Eq + Debug + Send + 'static {
         Vec::new()
     }
 
+    /// Whether the nodes may take another version over while it is at work, each in its own time: then their key ids are compared at
+    /// the end alone, where those that are late are waited for.
+    const VERSIONS_COME: bool = false;
+
     /// How many nodes the explorer has: two where their order matters.
     const SAMPLE: u8 = 2;
 }

@@ -173,8 +173,8 @@ fn renewed(state: Working, node: Node, always: bool, seen: &NodeSeen) -> State {
 /// It gets as long as its own probes need before it is started or restarted, and that once.
 fn served<C: Cause>(mut state: Working, node: Node, tried: bool, awaited: &ProviderAwaited) -> State {
     let (instance, why) = match awaited {
-        // All is mended: a node that takes a version over later than the others is waited for where all are compared.
-        ProviderAwaited::Serving { .. } if state.validating() => return state.done(),
+        // A node that takes a version over later than the others is waited for where all are compared, once all is mended.
+        ProviderAwaited::Serving { .. } if C::VERSIONS_COME || state.validating() => return state.done(),
         ProviderAwaited::Serving { hash, .. } => {
             let before = state.case().hash.clone().unwrap_or_else(|| hash.clone());
             if before != *hash {

@@ -9,7 +9,7 @@ use recover_scenarios::kms_version_drift::VersionDrift;
 use recover_scenarios::names;
 use recover_steps::kms::*;
 
-use crate::story::Story;
+use crate::story::{Story, one};
 
 fn original(change: impl FnOnce(&mut KeyFacts)) -> Event {
     let mut facts = KeyFacts::sound();
@@ -183,6 +183,23 @@ fn k10_rotation_is_stopped_before_anybody_restores_and_a_lost_pair_is_copied() {
         changes,
         ["stop-rotation", "take-snapshot", "stop-provider cp-1", "copy-pair cp-1", "start-provider cp-1"]
     );
+}
+
+/// Versions come back for all nodes at once, and each takes the latest over in its own time.
+#[test]
+fn k10_a_node_that_takes_a_version_over_later_than_the_other_is_waited_for_at_the_end() {
+    let incomplete = || Event::ReadKey(KeySeen::Incomplete { facts: KeyFacts::sound(), versions: vec![2] });
+    let diverged = || Event::Converge(Converged::Diverged { hashes: vec![] });
+    let waited = || {
+        let other = Event::AwaitProvider(ProviderAwaited::Serving { instance: one(), hash: "other".into() });
+        let story = Story::<VersionDrift>::of(2).until("read-key").sees(incomplete()).until("ask snapshot-restored");
+        let story = story.answers("snapshot-restored", "restored").until("await-provider cp-2").sees(other);
+        let story = story.until("converge").sees(diverged());
+        assert_eq!(story.next(), "wait probe");
+        story.elapses()
+    };
+    assert_eq!(waited().sees(diverged()).ends().0.verdict, Verdict::GivenUp, "it is waited for once");
+    assert_eq!(waited().recovers(), ["take-snapshot"]);
 }
 
 #[test]

@@ -62,12 +62,13 @@ impl Pair {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Flaw::Absent { checkpoint: false }),
             Err(e) => return Err(Flaw::Unsafe(format!("the folder of {}: {e}", path.display()))),
         }
-        let checkpoint = part(&beside(path))?;
+        // Whether both are safe comes before what is in either: what is unsafe is not put aside for being broken too.
+        let (checkpoint, state_file) = (part(&beside(path))?, part(path)?);
         let checkpoint = match checkpoint {
             Some(held) => Some((understood(&beside(path), &held, Checkpoint::read)?, held)),
             None => None,
         };
-        let Some(state_file) = part(path)? else { return Err(Flaw::Absent { checkpoint: checkpoint.is_some() }) };
+        let Some(state_file) = state_file else { return Err(Flaw::Absent { checkpoint: checkpoint.is_some() }) };
         let state = understood(path, &state_file, State::read)?;
         if let Some((checkpoint, _)) = &checkpoint {
             let (ours, its) = (state.generation, checkpoint.generation);

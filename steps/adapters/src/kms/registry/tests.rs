@@ -171,6 +171,20 @@ fn a_pair_is_copied_byte_for_byte_and_what_was_there_stays_beside_it() {
     assert!(copy(&settings, &peer, 5, "krs1.other", "run1").is_err(), "not the hash that was found");
 }
 
+#[test]
+fn a_state_that_others_may_reach_is_left_alone_although_its_checkpoint_is_broken() {
+    let (_dir, own, peer) = site();
+    let settings = settings(&own);
+    let hash = lay(&peer, "cluster-1", 5, 3);
+    lay(&own, "cluster-1", 4, 2);
+    put(&beside(&own), "no checkpoint");
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let before = std::fs::read(&own).unwrap();
+    assert!(matches!(seen(&settings, false), RegistrySeen::Unsafe { .. }));
+    assert!(copy(&settings, &peer, 5, &hash, "run1").is_err_and(|why| why.contains("lets others at it")));
+    assert_eq!(std::fs::read(&own).unwrap(), before);
+}
+
 /// What may happen to a file before it is asked for.
 #[derive(Clone, Debug)]
 enum Done {

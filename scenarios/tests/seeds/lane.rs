@@ -28,7 +28,7 @@ const TESTS: [Test; 11] = [
 ];
 
 /// Seeds of a plain `cargo test`, for each simulation.
-const SEEDS_EACH: u64 = 200;
+const SEEDS_EACH: u64 = 400;
 
 fn seeds_few() -> u64 {
     SEEDS_EACH * setups::all().len() as u64

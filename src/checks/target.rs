@@ -62,17 +62,13 @@ pub(crate) fn look(world: &TargetWorld, missing: Is) -> Result<Vec<Check>, Fault
     // A name that the resolver still looks for is not waited for.
     runtime.shutdown_background();
     Ok(match seen {
-        Examined::Connector(seen) => {
-            let mut checks = observed(&seen, missing);
-            checks.insert(4, rights(may.as_ref()));
-            checks
-        }
+        Examined::Connector(seen) => observed(&seen, may.as_ref(), missing),
         Examined::Kms(seen) => super::kms::observed(&seen, missing),
     })
 }
 
 /// What the looks say. How an incident looks is no fault of the configuration: `missing` is what a target is that is not well.
-fn observed(seen: &Observations, missing: Is) -> Vec<Check> {
+fn observed(seen: &Observations, may: Option<&Look<RightsSeen>>, missing: Is) -> Vec<Check> {
     vec![
         authority(seen),
         clocks(seen),
@@ -80,6 +76,7 @@ fn observed(seen: &Observations, missing: Is) -> Vec<Check> {
             format!("the credential reads it: {:?}", standing.status).to_lowercase()
         }),
         tokens(seen),
+        rights(may),
         storage(seen, missing),
         workload(seen, missing),
     ]

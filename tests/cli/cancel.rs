@@ -30,6 +30,14 @@ fn soon(sandbox: &Sandbox, wanted: impl Fn(&Value) -> bool) -> String {
     }
 }
 
+/// An owner in the middle of a mint, which takes long, and its run.
+fn minting(sandbox: &Sandbox) -> (Child, String) {
+    sandbox.command(&["fault", "delay=8000", "--on", "mint"]);
+    let owner = sandbox.recovering(GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let run = soon(sandbox, |event| event["kind"] == "intent" && event["step"] == "mint");
+    (owner, run)
+}
+
 fn cancels(sandbox: &Sandbox, run: &str) -> usize {
     let events = lines(&sandbox.recover(&["events", run, "--output", "json"]));
     events.iter().filter(|event| event["kind"] == "cancel-requested").count()
@@ -39,11 +47,9 @@ fn cancels(sandbox: &Sandbox, run: &str) -> usize {
 fn an_owner_that_stands_still_leaves_a_cancel_unconfirmed_and_hears_it_later() {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    let text = std::fs::read_to_string(sandbox.config()).unwrap();
-    std::fs::write(sandbox.config(), text.replace("reprovision = \"allow\"", "reprovision = \"ask\"")).unwrap();
+    sandbox.asks();
     let served = Served::start(&sandbox);
-    let begun = served.post("/api/v1/runs", &json!({ "scenario": "identity-loss", "target": "edge-1" }));
-    let run = begun.json()["run"].as_str().unwrap().to_owned();
+    let run = served.begin();
     served.until(&run, "operator-needed");
     signal(&served.child, Signal::STOP);
     let cancel = sandbox.recover(&["cancel", &run, "--reason", "the wrong one"]);
@@ -71,11 +77,9 @@ fn a_cancel_whose_owner_dies_on_the_way_back_is_carried_on_by_who_asked() {
 fn is_carried_on() -> bool {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    // Long enough to be cancelled while it mints, and killed while it goes back.
-    sandbox.command(&["fault", "delay=8000", "--on", "mint"]);
+    // Long enough to be killed while it goes back.
     sandbox.command(&["fault", "delay=2500", "--on", "revoke", "--times", "9"]);
-    let mut owner = sandbox.recovering(GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let run = soon(&sandbox, |event| event["kind"] == "intent" && event["step"] == "mint");
+    let (mut owner, run) = minting(&sandbox);
     let cancel = sandbox.recovering(&["cancel", &run, "--reason", "the wrong one", "--output", "json"]);
     let mut cancel = { cancel }.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map(Some).unwrap();
     soon(&sandbox, |event| event["kind"] == "cancel-requested" || event["kind"] == "closed");
@@ -106,9 +110,7 @@ fn a_way_back_that_leaves_something_behind_is_no_confirmed_cancel() {
 fn is_unconfirmed() -> bool {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    sandbox.command(&["fault", "delay=8000", "--on", "mint"]);
-    let mut owner = sandbox.recovering(GO).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let run = soon(&sandbox, |event| event["kind"] == "intent" && event["step"] == "mint");
+    let (mut owner, run) = minting(&sandbox);
     // While it mints, somebody takes the right away that ends a token.
     sandbox.command(&["rights", "mint"]);
     let cancel = sandbox.recover(&["cancel", &run, "--reason", "the wrong one", "--output", "json"]);

@@ -10,8 +10,7 @@ use crate::{code, result, stderr};
 /// A run that waits for a person's word before anything is replaced, and its id.
 fn asked(sandbox: &Sandbox) -> String {
     sandbox.lose(false);
-    let config = std::fs::read_to_string(sandbox.config()).unwrap();
-    std::fs::write(sandbox.config(), config.replace("reprovision = \"allow\"", "reprovision = \"ask\"")).unwrap();
+    sandbox.asks();
     let run = sandbox.recover(&["--scenario", "identity-loss", "--target", "edge-1", "--output", "json"]);
     assert_eq!(code(&run), 4, "{}", stderr(&run));
     result(&run)["run"].as_str().unwrap().to_owned()

@@ -107,8 +107,7 @@ fn a_plan_of_something_else_or_changed_or_old_does_nothing() {
 fn the_same_plan_again_goes_on_with_its_own_run() {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    let config = std::fs::read_to_string(sandbox.config()).unwrap();
-    std::fs::write(sandbox.config(), config.replace("reprovision = \"allow\"", "reprovision = \"ask\"")).unwrap();
+    sandbox.asks();
     let path = planned(&sandbox);
     assert_eq!(read(&path)["approvals"].as_array().unwrap().len(), 1, "the question is named beforehand");
     let asked = carry_out(&sandbox, &path, &[]);

@@ -85,8 +85,7 @@ fn lost() -> Sandbox {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
     sandbox.command(&["fault", "delay=1500", "--on", "status", "--times", "2"]);
-    let text = std::fs::read_to_string(sandbox.config()).unwrap();
-    std::fs::write(sandbox.config(), text.replace("reprovision = \"allow\"", "reprovision = \"ask\"")).unwrap();
+    sandbox.asks();
     sandbox
 }
 

@@ -149,8 +149,7 @@ fn a_deadline_that_passes_while_it_is_served_has_its_consequence() {
     let sandbox = Sandbox::up();
     asks(&sandbox, "4s");
     let served = Served::start(&sandbox);
-    let begun = served.post("/api/v1/runs", &json!({ "scenario": "identity-loss", "target": "edge-1" }));
-    let run = begun.json()["run"].as_str().unwrap().to_owned();
+    let run = served.begin();
     let asked = served.until(&run, "operator-needed");
     assert!(asked.to_string().contains("nothing has been changed"), "what will come of it is said: {asked}");
     served.until(&run, "closed");
@@ -179,11 +178,9 @@ fn a_deadline_that_passed_while_nobody_served_has_its_consequence_as_soon_as_som
 fn a_cancel_is_confirmed_once_everything_is_as_it_was_found() {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    let text = std::fs::read_to_string(sandbox.config()).unwrap();
-    std::fs::write(sandbox.config(), text.replace("reprovision = \"allow\"", "reprovision = \"ask\"")).unwrap();
+    sandbox.asks();
     let served = Served::start(&sandbox);
-    let begun = served.post("/api/v1/runs", &json!({ "scenario": "identity-loss", "target": "edge-1" }));
-    let run = begun.json()["run"].as_str().unwrap().to_owned();
+    let run = served.begin();
     served.until(&run, "operator-needed");
     // Another process executes it; the command waits for what comes of it all the same.
     let cancelled = sandbox.recover(&["cancel", &run, "--reason", "the wrong one", "--output", "json"]);

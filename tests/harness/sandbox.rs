@@ -67,6 +67,13 @@ impl Sandbox {
         self.command(words);
     }
 
+    /// From now on whether an identity is replaced is asked for.
+    #[allow(dead_code, reason = "not every test binary has somebody to ask")]
+    pub fn asks(&self) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        std::fs::write(self.config(), text.replace("reprovision = \"allow\"", "reprovision = \"ask\"")).unwrap();
+    }
+
     #[allow(dead_code, reason = "not every test binary asks")]
     pub fn has_identity(&self) -> bool {
         self.dir().join("data/identity.json").exists()

@@ -94,6 +94,13 @@ impl Served {
         self.with("POST", path, &[("Authorization", &format!("Bearer {}", self.token))], &body.to_string())
     }
 
+    /// Begins the recovery of the sandbox's connector; the run.
+    #[allow(dead_code, reason = "not every test binary begins one so")]
+    pub fn begin(&self) -> String {
+        let target = serde_json::json!({ "scenario": "identity-loss", "target": "edge-1" });
+        self.post("/api/v1/runs", &target).json()["run"].as_str().unwrap().to_owned()
+    }
+
     /// The status of a run, once it is that.
     pub fn until(&self, run: &str, status: &str) -> Value {
         let until = Instant::now() + Duration::from_secs(30);

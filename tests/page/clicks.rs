@@ -22,8 +22,7 @@ fn browser() -> Result<Browser, String> {
 fn lost() -> Sandbox {
     let sandbox = Sandbox::up();
     sandbox.lose(false);
-    let text = std::fs::read_to_string(sandbox.config()).unwrap();
-    std::fs::write(sandbox.config(), text.replace("reprovision = \"allow\"", "reprovision = \"ask\"")).unwrap();
+    sandbox.asks();
     sandbox
 }
 

@@ -65,10 +65,10 @@ impl Kms {
 
     /// The fields whose recorded values are not those of the first node: one key has one scope, and which of two is the right one no
     /// file can tell.
-    fn disagrees(&self, node: &Node) -> Vec<String> {
-        let Some(first) = self.nodes.values().find(|first| first.name != node.name) else { return Vec::new() };
-        let ((ours, own), (theirs, other)) = (self.expected(node), self.expected(first));
-        if !own || !other || first.name > node.name {
+    fn disagrees(&self, node: &Node, ours: &[(String, String)]) -> Vec<String> {
+        let Some(first) = self.nodes.values().next().filter(|first| first.name != node.name) else { return Vec::new() };
+        let (theirs, is_recorded) = self.expected(first);
+        if !is_recorded {
             return Vec::new();
         }
         let another = |(name, value): &&(String, String)| theirs.iter().any(|(of, is)| of == name && is != value);
@@ -96,7 +96,7 @@ impl Kms {
             Ok(settings) => settings,
             Err(why) => return ConfigSeen::Unreadable { why: self.known.line(&why), recorded: recorded() },
         };
-        let disagrees = self.disagrees(node);
+        let disagrees = if is_recorded { self.disagrees(node, &expected) } else { Vec::new() };
         if !disagrees.is_empty() {
             return ConfigSeen::Drifted { fields: disagrees, recorded: None };
         }

@@ -50,6 +50,13 @@ struct Auth {
     lease_duration: u64,
 }
 
+/// Reads a secret and remembers it, so that nothing that is said from then on holds it.
+fn read(credential: &Credential, known: &Known) -> Result<SecretString, Failure> {
+    let secret = credential.read().map_err(Failure::NotSent)?;
+    known.note(&secret);
+    Ok(secret)
+}
+
 impl Bearer {
     pub(super) fn new(config: &OpenBaoConfig) -> Result<Self, String> {
         let login = match (&config.token, &config.login) {
@@ -71,11 +78,7 @@ impl Bearer {
     /// The token, from a login if there is none that is still good.
     pub(super) async fn token(&self, transport: &Transport) -> Result<SecretString, Failure> {
         let (login, kept) = match self {
-            Self::Given(credential) => {
-                let secret = credential.read().map_err(Failure::NotSent)?;
-                transport.known.note(&secret);
-                return Ok(secret);
-            }
+            Self::Given(credential) => return read(credential, &transport.known),
             Self::Login { login, kept } => (login, kept),
         };
         // Whoever comes second waits for the login of the first.
@@ -101,9 +104,7 @@ impl Bearer {
             Self::Login { login: Login::Cert { .. }, .. } => return,
         };
         // One that cannot be read is none that we have; the request that needs it says so.
-        if let Ok(secret) = credential.read() {
-            known.note(&secret);
-        }
+        drop(read(credential, known));
     }
 
     /// A token that was refused is not shown again.
@@ -119,9 +120,7 @@ impl Login {
     async fn send(&self, transport: &Transport) -> Result<(SecretString, u64), Failure> {
         let Some((path, _)) = &transport.paths.login else { return Err(Failure::Forbidden("a login".into())) };
         let secret = |credential: &Credential| {
-            let secret = credential.read().map_err(Failure::NotSent)?;
-            transport.known.note(&secret);
-            Ok::<_, Failure>(Value::from(secret.expose_secret()))
+            read(credential, &transport.known).map(|secret| Value::from(secret.expose_secret()))
         };
         let mut body = Map::new();
         match self {

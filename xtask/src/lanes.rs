@@ -6,6 +6,7 @@ use crate::exec::{self, Ran, cargo};
 use crate::heavy;
 use crate::kubernetes;
 use crate::lane::{Lane, Outcome};
+use crate::parallel;
 use crate::tools;
 
 /// What came of a command, as a lane's outcome.
@@ -38,8 +39,7 @@ pub(crate) fn test() -> Lane {
     Lane::run("test", || {
         let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
         if std::env::var_os(THREADS).is_none() {
-            let processors = std::thread::available_parallelism().map_or(1, usize::from);
-            command.env(THREADS, (2 * processors).to_string());
+            command.env(THREADS, (2 * parallel::processors()).to_string());
         }
         one(command, "the tests could not be built")
     })

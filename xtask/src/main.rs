@@ -10,6 +10,7 @@ mod lane;
 mod lanes;
 mod mutants;
 mod package;
+mod parallel;
 mod tools;
 
 use std::process::ExitCode;

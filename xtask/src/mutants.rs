@@ -8,7 +8,6 @@ mod alone;
 mod build;
 mod list;
 mod order;
-mod parallel;
 mod sites;
 mod store;
 mod switch;

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::build::Tests;
-use super::parallel;
 use super::trial::{self, Ending, Limit, Took};
+use crate::parallel;
 
 /// A test that takes less is run together with others like it: starting a process would cost more.
 const QUICK: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ impl Order {
         for tests in binaries {
             let names = trial::names(&tests)?;
             let begun = Instant::now();
-            let took = parallel::each(&names, |worker, name| {
+            let took = parallel::each(trial::at_once(), &names, |worker, name| {
                 match trial::run(&tests, std::slice::from_ref(name), 0, Limit::NONE, &scratch(worker))? {
                     (Ending::Passed, took) => Ok(took),
                     (Ending::Failed | Ending::Late, _) => Err(format!("{name} does not pass on the code as it is")),

@@ -9,10 +9,10 @@ use super::Package;
 use super::build::{self, Built};
 use super::list::Mutant;
 use super::order::Order;
-use super::parallel;
 use super::store::Verdict;
 use super::switch;
 use super::trial::{self, Ending};
+use crate::parallel;
 
 /// How many come out before they are written down: what is stopped loses no more than that.
 const BATCH: usize = 20;
@@ -60,7 +60,7 @@ fn survivors<'a>(
 ) -> Result<Vec<u32>, String> {
     let begun = Instant::now();
     let done = Mutex::new((0, Vec::new(), Vec::new(), tell));
-    parallel::each(list, |worker, number| {
+    parallel::each(trial::at_once(), list, |worker, number| {
         let verdict = verdict(order, *number, &of[number].file, &scratch(worker))?;
         let mut done = done.lock().map_err(|_| "another worker broke off")?;
         let (count, batch, alive, tell) = &mut *done;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::build::Tests;
 use super::switch::{REACHED, VARIABLE};
+use crate::parallel;
 
 /// How often it is looked at how long it has taken.
 const LOOK: Duration = Duration::from_millis(250);
@@ -57,6 +58,11 @@ impl Limit {
         let (busy, wall) = (Duration::from_secs(3) + took.busy * 5, Duration::from_secs(60) + took.wall * 20);
         Self { busy, wall, still: Duration::from_secs(8) }
     }
+}
+
+/// How many are run beside each other: twice as many as there are processors, so that what waits for ever leaves its own to another.
+pub(super) fn at_once() -> usize {
+    2 * parallel::processors()
 }
 
 /// Runs tests one after another with this mutant on, those of these names, or all; number 0 is none.

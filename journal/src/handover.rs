@@ -68,9 +68,10 @@ impl<T> Queue<T> {
         }
     }
 
-    /// How many ever came.
-    pub(crate) fn come(&self) -> u64 {
-        lock(&self.inbox).come
+    /// How many ever came, and how many of them wait.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let inbox = lock(&self.inbox);
+        (inbox.come, inbox.items.len() as u64)
     }
 
     /// How many wait.
@@ -226,6 +227,7 @@ mod loom_tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::pace::Crowd;
     use loom::future::block_on;
     use loom::thread;
 
@@ -291,7 +293,7 @@ mod loom_tests {
                 .collect();
             // As after a frame that both were answered in.
             let mut pace = Pace::default();
-            pace.answered(0, 2, Duration::MAX / 2, Instant::now());
+            pace.answered(Crowd { come: 0, waiting: 0, back: 2 }, Duration::MAX / 2, Instant::now());
             assert!(queue.wait(&mut pace));
             let mut all = Vec::new();
             queue.take_now(&mut all);
@@ -314,7 +316,7 @@ mod loom_tests {
                 assert_eq!(ticket.wait(), Some(101));
             });
             let mut pace = Pace::default();
-            pace.answered(0, 2, Duration::MAX / 2, Instant::now());
+            pace.answered(Crowd { come: 0, waiting: 0, back: 2 }, Duration::MAX / 2, Instant::now());
             assert!(queue.wait(&mut pace));
             let mut all = Vec::new();
             queue.take_now(&mut all);

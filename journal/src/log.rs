@@ -18,7 +18,7 @@ use crate::core::{Core, room};
 use crate::error::{Failed, OpenError, ReadError};
 use crate::handover::{Promise, Queue, Ticket, lead, promise};
 use crate::open::{self, Found, Purpose};
-use crate::pace::Pace;
+use crate::pace::{Crowd, Pace};
 use crate::progress::Progress;
 use crate::reader::Reader;
 use crate::stats::Stats;
@@ -257,8 +257,8 @@ impl Journal for CommitLog {
     async fn append(&self, batch: Vec<Entry>) -> Result<Receipt, JournalError> {
         let begins = batch.first().is_some_and(|entry| entry.header().kind == Kind::Begun);
         let ticket = self.submit(batch, false, Queue::leave)?;
-        if begins {
-            // Runs that begin together are counted together.
+        if begins && self.shared.queue.len() < 2 {
+            // Runs that begin together are counted together: whether there are several is known when the others had their turn.
             let left = Left(&self.shared);
             turn().await;
             std::mem::forget(left);
@@ -419,8 +419,9 @@ impl Writer {
         shared.progress.set(receipt);
         if let Some((pace, begun)) = pace.zip(begun) {
             let back = self.waiting.group.iter().filter(|request| request.comes_back()).count() as u64;
+            let (come, waiting) = shared.queue.counts();
             let now = Instant::now();
-            pace.answered(shared.queue.come(), back, now - begun, now);
+            pace.answered(Crowd { come, waiting, back }, now - begun, now);
         }
         for Request { batch, promise, .. } in self.waiting.group.drain(..) {
             promise.keep(Ok(Written { receipt, _batch: batch }));

@@ -1,8 +1,9 @@
 //! How long the writer thread waits for those whom it has just answered, before it writes what others left meanwhile.
 //!
 //! Tasks that were answered together come back one after another. Whoever writes for the first of them makes the rest wait
-//! for two syncs instead of one. So the writer lets them come, for as long as a sync takes: where they need longer than that,
-//! going on beside each other is better, and where they stay away, it learns not to wait.
+//! for two syncs instead of one. So the writer lets them come, for as long as a sync takes; where they stay away, it learns not
+//! to wait. Where all of them need longer for their next batches than a sync takes, one half is better written while the other
+//! half thinks: then neither the disk nor the tasks' thread is ever idle.
 
 use std::time::{Duration, Instant};
 
@@ -11,39 +12,68 @@ const LIMIT: Duration = if cfg!(loom) { Duration::from_secs(3600) } else { Durat
 /// After so many waits in vain in a row the pauses between two tries grow no longer: 2 to this power, in frames.
 const VAIN_MAX: u32 = 6;
 
+/// Who there is when a frame has been acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crowd {
+    /// How many batches ever came.
+    pub(crate) come: u64,
+    /// How many of them wait to be written.
+    pub(crate) waiting: u64,
+    /// How many of those just answered may come again.
+    pub(crate) back: u64,
+}
+
 /// The writer's patience.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// How many are to have come, in all, and until when that is waited for.
-    awaited: Option<(u64, Instant)>,
+    awaited: Option<Awaited>,
+    /// What one task needs, from its answer to its next batch, as last seen.
+    each: Duration,
     /// Waits in vain since the last that was not.
     vain: u32,
     /// For so many frames nobody is waited for.
     skip: u32,
 }
 
+/// A wait.
+#[derive(Debug)]
+struct Awaited {
+    /// How many had come when it began.
+    from: u64,
+    /// How many are to have come.
+    enough: u64,
+    since: Instant,
+    until: Instant,
+}
+
 impl Pace {
-    /// A frame that took so long is acknowledged. `come` had come by then, and `back` of those answered may come again.
-    pub(crate) fn answered(&mut self, come: u64, back: u64, took: Duration, now: Instant) {
+    /// A frame that took so long is acknowledged.
+    pub(crate) fn answered(&mut self, crowd: Crowd, took: Duration, now: Instant) {
+        let Crowd { come, waiting, back } = crowd;
         self.awaited = None;
-        if back == 0 {
+        let all = u32::try_from(waiting + back).unwrap_or(u32::MAX);
+        let think_longer = self.each.saturating_mul(all) > took;
+        let missing = if think_longer { back.saturating_sub(waiting).div_ceil(2) } else { back };
+        if missing == 0 {
             return;
         }
         if self.skip > 0 {
             self.skip -= 1;
             return;
         }
-        self.awaited = Some((come + back, now + took.min(LIMIT)));
+        self.awaited = Some(Awaited { from: come, enough: come + missing, since: now, until: now + took.min(LIMIT) });
     }
 
     /// How many are waited for and how long from now, if anybody is, when `come` have come.
     pub(crate) fn left(&mut self, come: u64, now: Instant) -> Option<(u64, Duration)> {
-        let (enough, until) = self.awaited?;
+        let Awaited { from, enough, since, until } = *self.awaited.as_ref()?;
         let left = until.saturating_duration_since(now);
         if come < enough && !left.is_zero() {
             return Some((enough, left));
         }
         self.awaited = None;
+        let came = u32::try_from(come.saturating_sub(from)).unwrap_or(u32::MAX);
+        self.each = now.saturating_duration_since(since).checked_div(came).unwrap_or(self.each);
         self.vain = if come < enough { (self.vain + 1).min(VAIN_MAX) } else { 0 };
         self.skip = (1 << self.vain) - 1;
         None
@@ -57,26 +87,55 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    /// Nobody waits, and so many may come back.
+    fn answered(come: u64, back: u64) -> Crowd {
+        Crowd { come, waiting: 0, back }
+    }
+
     #[test]
     fn those_who_were_answered_are_waited_for_until_all_are_back_or_the_time_is_over() {
         let now = Instant::now();
         let mut pace = Pace::default();
         assert_eq!(pace.left(0, now), None, "nobody was answered");
-        pace.answered(10, 3, MS, now);
+        pace.answered(answered(10, 3), MS, now);
         assert_eq!(pace.left(12, now), Some((13, MS)));
         assert_eq!(pace.left(12, now + MS / 4), Some((13, MS * 3 / 4)));
         assert_eq!(pace.left(13, now + MS / 4), None, "all are back");
-        pace.answered(13, 3, MS, now);
+        pace.answered(answered(13, 3), MS, now);
         assert_eq!(pace.left(15, now + MS), None, "the time is over");
-        pace.answered(13, 0, MS, now);
+        pace.answered(answered(13, 0), MS, now);
         assert_eq!(pace.left(13, now), None, "nobody comes back from a run's end");
+    }
+
+    #[test]
+    fn where_all_together_think_longer_than_a_sync_takes_one_half_is_written_while_the_other_thinks() {
+        let now = Instant::now();
+        let mut pace = Pace::default();
+        // Of ten that were answered five are back within a sync: each needs a fifth of it.
+        pace.answered(answered(0, 10), MS, now);
+        assert_eq!(pace.left(5, now + MS), None);
+        // One frame is written without a wait, since that one was in vain; then half of them are enough.
+        pace.answered(answered(5, 10), MS, now);
+        assert_eq!(pace.left(5, now), None);
+        pace.answered(answered(5, 10), MS, now);
+        assert_eq!(pace.left(5, now), Some((10, MS)));
+        assert_eq!(pace.left(10, now + MS / 2), None);
+        // Whoever waits counts: four are missing, two wait, so one more is half.
+        pace.answered(Crowd { come: 20, waiting: 2, back: 4 }, MS / 4, now);
+        assert_eq!(pace.left(20, now), Some((21, MS / 4)));
+        pace.answered(Crowd { come: 20, waiting: 5, back: 4 }, MS / 4, now);
+        assert_eq!(pace.left(20, now), None, "more wait than are missing");
+        // Few of them think for a shorter time than a sync takes: all are waited for, also if others wait.
+        pace.answered(Crowd { come: 20, waiting: 2, back: 2 }, MS, now);
+        assert_eq!(pace.left(21, now), Some((22, MS)));
+        assert_eq!(pace.left(22, now + MS / 5), None);
     }
 
     #[test]
     fn the_longest_wait_does_not_depend_on_the_disk() {
         let now = Instant::now();
         let mut pace = Pace::default();
-        pace.answered(0, 1, Duration::from_secs(1), now);
+        pace.answered(answered(0, 1), Duration::from_secs(1), now);
         assert_eq!(pace.left(0, now), Some((1, LIMIT)));
     }
 
@@ -85,7 +144,7 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::default();
         let mut wait = || {
-            pace.answered(0, 1, MS, now);
+            pace.answered(answered(0, 1), MS, now);
             pace.left(0, now).is_some() && pace.left(0, now + MS).is_none()
         };
         (0..frames).filter(|_| wait()).count()
@@ -101,13 +160,13 @@ mod tests {
     fn one_wait_that_was_worth_it_makes_patient_again() {
         let now = Instant::now();
         let mut pace = Pace::default();
-        pace.answered(0, 1, MS, now);
+        pace.answered(answered(0, 1), MS, now);
         assert_eq!(pace.left(0, now + MS), None);
-        pace.answered(0, 1, MS, now);
+        pace.answered(answered(0, 1), MS, now);
         assert_eq!(pace.left(0, now), None, "one frame without");
-        pace.answered(0, 1, MS, now);
+        pace.answered(answered(0, 1), MS, now);
         assert_eq!(pace.left(1, now), None, "and then it was worth it");
-        pace.answered(1, 1, MS, now);
+        pace.answered(answered(1, 1), MS, now);
         assert!(pace.left(1, now).is_some());
     }
 }

@@ -130,12 +130,22 @@ impl<M: Manager> System for Unit<M> {
 pub fn bad_input<M: Manager>(system: &Unit<M>, bench: &Bench, nowhere: &str) -> Vec<String> {
     let masked = "masked-connector.service";
     system.manager.done(&["mask", masked]);
+    let alias = "same-connector.service";
+    let link = system.manager.units().join(alias);
+    drop(std::fs::remove_file(&link));
+    std::os::unix::fs::symlink(UNIT, &link).unwrap();
     let nowhere = (nowhere, "unix:path=/nowhere/bus".to_owned());
     let cases = [
         ("a unit that there is not", bench.with_workload(UNIT, "no-connector.service", None), "there is no such unit"),
         ("a unit that is masked", bench.with_workload(UNIT, masked, None), "the unit is masked"),
+        (
+            "a unit by its other name",
+            bench.with_workload(UNIT, alias, None),
+            "same-connector.service is another name of edge-connector.service",
+        ),
         ("no bus", bench.with_workload(UNIT, UNIT, Some(nowhere)), "systemd cannot be reached"),
     ];
+    // With it the manager reads the units again.
     system.lose(bench, true);
     // The unit counts as started a moment before the connector notes it.
     let until = Instant::now() + Duration::from_secs(5);
@@ -152,6 +162,8 @@ pub fn bad_input<M: Manager>(system: &Unit<M>, bench: &Bench, nowhere: &str) -> 
             problems.push(format!("{what}: exit {:?}: {told}", output.status.code()));
         }
     }
+    std::fs::remove_file(&link).unwrap();
+    system.manager.done(&["daemon-reload"]);
     for effect in ["mints", "pairs", "starts"] {
         if bench.ledger()[effect] != before[effect] {
             problems.push(format!("{effect} changed where nothing may: {}", bench.ledger()));

@@ -128,7 +128,8 @@ impl Bus {
         String::try_from(value).map_err(|e| self.failed("asked", &e))
     }
 
-    /// What the unit is doing. A unit that there is not, or that is masked or broken, is refused.
+    /// What the unit is doing. A unit that there is not, or that is masked or broken, is refused; so is another name of a unit:
+    /// under two names it would be two targets, and nothing would keep their runs apart.
     pub(crate) async fn state(&self) -> Result<State, Trouble> {
         match self.text("LoadState").await?.as_str() {
             "loaded" => {}
@@ -144,6 +145,13 @@ impl Bus {
                     format!("{}: the unit is {other}; `systemctl status` tells why", self.unit),
                 ));
             }
+        }
+        let id = self.text("Id").await?;
+        if id != self.unit {
+            return Err(Trouble::refused(
+                code::WORKLOAD,
+                format!("{} is another name of {id}; write that one in the configuration", self.unit),
+            ));
         }
         let invocation = self.property("org.freedesktop.systemd1.Unit", "InvocationID").await?;
         let invocation = Vec::<u8>::try_from(invocation).map_err(|e| self.failed("asked", &e))?;

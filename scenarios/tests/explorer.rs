@@ -1,4 +1,4 @@
-//! Every scenario of the registry is walked exhaustively; its graph and matrix are golden files.
+//! Every scenario of the registry is walked exhaustively, each by a test of its own; its graph and matrix are golden files.
 //! `GOLDEN=write cargo test -p recover-scenarios --test explorer` renews them.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as a test does")]
@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use recover_engine::{Explored, explore};
-use recover_scenarios::SCENARIOS;
+use recover_scenarios::{SCENARIOS, find};
 
 fn golden(name: &str, text: &str) {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("graphs").join(name);
@@ -17,27 +17,53 @@ fn golden(name: &str, text: &str) {
     assert!(kept == text, "{} is not what the explorer finds; `cargo xtask graphs` renews it", path.display());
 }
 
-fn explored() -> Vec<(&'static str, Explored)> {
-    SCENARIOS.iter().map(|scenario| (scenario.entry.name, explore(&scenario.entry))).collect()
+fn its_graph_and_matrix_are_the_golden_ones(name: &str, explored: &Explored) {
+    let json = serde_json::to_string(&explored.graph).unwrap() + "\n";
+    golden(&format!("{name}.json"), &json);
+    golden(&format!("{name}.mmd"), &explored.graph.mermaid());
+    golden(&format!("{name}.dot"), &explored.graph.dot());
+    golden(&format!("{name}.md"), &explored.graph.matrix());
 }
 
-#[test]
-fn every_scenario_keeps_its_guards_and_reaches_an_end_from_everywhere() {
-    for (name, explored) in explored() {
-        let flaws: Vec<String> = explored.flaws.iter().take(5).map(ToString::to_string).collect();
-        assert!(flaws.is_empty(), "{name}: {} flaws, the first: {flaws:#?}", explored.flaws.len());
-        assert!(explored.transitions > explored.situations, "{name}: nothing was walked");
-        println!("{name}: {} situations, {} transitions", explored.situations, explored.transitions);
-    }
+fn it_keeps_its_guards_and_reaches_an_end_from_everywhere(name: &str) {
+    let explored = explore(&find(name).unwrap().entry);
+    let flaws: Vec<String> = explored.flaws.iter().take(5).map(ToString::to_string).collect();
+    assert!(flaws.is_empty(), "{name}: {} flaws, the first: {flaws:#?}", explored.flaws.len());
+    assert!(explored.transitions > explored.situations, "{name}: nothing was walked");
+    println!("{name}: {} situations, {} transitions", explored.situations, explored.transitions);
+    its_graph_and_matrix_are_the_golden_ones(name, &explored);
 }
 
-#[test]
-fn the_graphs_and_matrices_are_the_golden_ones() {
-    for (name, explored) in explored() {
-        let json = serde_json::to_string(&explored.graph).unwrap() + "\n";
-        golden(&format!("{name}.json"), &json);
-        golden(&format!("{name}.mmd"), &explored.graph.mermaid());
-        golden(&format!("{name}.dot"), &explored.graph.dot());
-        golden(&format!("{name}.md"), &explored.graph.matrix());
-    }
+macro_rules! walked {
+    ($($test:ident: $name:literal),+ $(,)?) => {
+        $(#[test]
+        fn $test() {
+            it_keeps_its_guards_and_reaches_an_end_from_everywhere($name);
+        })+
+
+        #[test]
+        fn every_scenario_is_walked() {
+            let registered: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.entry.name).collect();
+            assert_eq!(registered, [$($name),+], "the list in this file, in the order of the registry");
+        }
+    };
+}
+
+walked! {
+    bootstrap_failure: "bootstrap-failure",
+    crash_loop: "crash-loop",
+    identity_loss: "identity-loss",
+    kms_aad_mismatch: "kms-aad-mismatch",
+    kms_auth: "kms-auth",
+    kms_identity_fallback: "kms-identity-fallback",
+    kms_key_id_mismatch: "kms-key-id-mismatch",
+    kms_key_missing: "kms-key-missing",
+    kms_min_decryption: "kms-min-decryption",
+    kms_openbao_unavailable: "kms-openbao-unavailable",
+    kms_socket: "kms-socket",
+    kms_static_pod_image: "kms-static-pod-image",
+    kms_transit_profile: "kms-transit-profile",
+    kms_unknown_key_id: "kms-unknown-key-id",
+    kms_version_drift: "kms-version-drift",
+    reconnect_failure: "reconnect-failure",
 }

@@ -57,8 +57,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Wakes the writer thread if it sleeps, unless it gives others time to come.
-    pub(crate) fn nudge(&self) {
+    /// Wakes the writer thread if it sleeps, unless it gives others time to come; and whether it did.
+    pub(crate) fn nudge(&self) -> bool {
         let mut inbox = lock(&self.inbox);
         let wake = inbox.asleep && (inbox.due || inbox.come >= inbox.enough);
         inbox.asleep &= !wake;
@@ -66,6 +66,7 @@ impl<T> Queue<T> {
         if wake {
             self.ready.notify_one();
         }
+        wake
     }
 
     /// How many ever came, and how many of them wait.

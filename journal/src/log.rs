@@ -265,7 +265,10 @@ impl Journal for CommitLog {
         }
         // With several runs, the thread writes while the tasks go on; with one there is nobody to go on.
         if self.shared.counts.open.load(Ordering::Relaxed) > 1 || self.shared.queue.len() > 1 {
-            self.shared.queue.nudge();
+            if self.shared.queue.nudge() {
+                // It may have been put on this very processor, where it would wait until the last task has had its turn.
+                std::thread::yield_now();
+            }
         } else {
             lead(&self.shared.queue, &self.shared.pen, |writer| writer.write_all(&self.shared, None));
         }

@@ -23,12 +23,17 @@ pub(crate) struct Crowd {
     pub(crate) back: u64,
 }
 
+/// In so many frames what is known of the fastest one is forgotten: the disk may have become slower.
+const FORGET: u32 = 1024;
+
 /// The writer's patience.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     awaited: Option<Awaited>,
     /// What one task needs, from its answer to its next batch, as last seen.
     each: Duration,
+    /// What the fastest frame took.
+    least: Option<Duration>,
     /// Waits in vain since the last that was not.
     vain: u32,
     /// For so many frames nobody is waited for.
@@ -52,8 +57,12 @@ impl Pace {
         let Crowd { come, waiting, back } = crowd;
         self.awaited = None;
         let all = u32::try_from(waiting + back).unwrap_or(u32::MAX);
-        let think_longer = self.each.saturating_mul(all) > took;
-        let missing = if think_longer { back.saturating_sub(waiting).div_ceil(2) } else { back };
+        // What a frame takes grows with what is in it; what two of them cost more than one is the least of that.
+        let least = self.least.map_or(took, |least| least.min(took));
+        self.least = Some(least + (took - least) / FORGET);
+        let think_longer = self.each.saturating_mul(all) > least.min(took / 2);
+        // By the time that a thread is awake about twice as many have come as woke it.
+        let missing = if think_longer { back.saturating_sub(waiting).div_ceil(4) } else { back };
         if missing == 0 {
             return;
         }
@@ -114,21 +123,20 @@ mod tests {
         // Of ten that were answered five are back within a sync: each needs a fifth of it.
         pace.answered(answered(0, 10), MS, now);
         assert_eq!(pace.left(5, now + MS), None);
-        // One frame is written without a wait, since that one was in vain; then half of them are enough.
+        // One frame is written without a wait, since that one was in vain; then the first of them are enough.
         pace.answered(answered(5, 10), MS, now);
         assert_eq!(pace.left(5, now), None);
         pace.answered(answered(5, 10), MS, now);
-        assert_eq!(pace.left(5, now), Some((10, MS)));
+        assert_eq!(pace.left(5, now), Some((8, MS)));
         assert_eq!(pace.left(10, now + MS / 2), None);
-        // Whoever waits counts: four are missing, two wait, so one more is half.
+        // Whoever waits counts: four may come back, two wait, so one more is enough.
         pace.answered(Crowd { come: 20, waiting: 2, back: 4 }, MS / 4, now);
         assert_eq!(pace.left(20, now), Some((21, MS / 4)));
         pace.answered(Crowd { come: 20, waiting: 5, back: 4 }, MS / 4, now);
         assert_eq!(pace.left(20, now), None, "more wait than are missing");
         // Few of them think for a shorter time than a sync takes: all are waited for, also if others wait.
-        pace.answered(Crowd { come: 20, waiting: 2, back: 2 }, MS, now);
-        assert_eq!(pace.left(21, now), Some((22, MS)));
-        assert_eq!(pace.left(22, now + MS / 5), None);
+        pace.answered(Crowd { come: 20, waiting: 1, back: 1 }, MS, now);
+        assert_eq!(pace.left(20, now), Some((21, MS)));
     }
 
     #[test]

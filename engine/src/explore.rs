@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::effect::{Outcome, Reason, Redo, Told};
+use crate::effect::{Doing, Outcome, Reason, Redo, Told};
 use crate::graph::{Asks, Edge, Graph, Node};
 use crate::guard::{Breach, Guard, Tally};
 use crate::machine::{Entry, Machine};
@@ -86,8 +86,19 @@ pub struct Explored {
     pub transitions: usize,
     /// The verdicts that can be reached.
     pub verdicts: BTreeSet<Verdict>,
+    /// What each state asks for in full, and each end says, in the situation that is reached first.
+    pub asked: BTreeMap<(String, Option<Verdict>), AskedFor>,
     /// The flaws. A scenario with one is not shipped.
     pub flaws: Vec<Flaw>,
+}
+
+/// What is asked for in a situation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedFor {
+    /// The loss that the run is about, once it is known.
+    pub epoch: Option<String>,
+    /// What is to be done, waited for, decided or said.
+    pub next: Next<Doing>,
 }
 
 const SITUATIONS_MAX: usize = 500_000;
@@ -229,14 +240,17 @@ impl Walk {
 
     fn note_node(&mut self, at: usize) {
         let Some(situation) = self.all.get(at) else { return };
-        let asks = match situation.machine.next() {
-            Next::Do(doing) => Asks::Do(doing.step.to_owned()),
-            Next::Wait(wait) => Asks::Wait(wait.id.to_owned()),
-            Next::Ask(question) => Asks::Ask(question.id.into_owned()),
-            Next::Done(_) => Asks::Done,
+        let next = situation.machine.next();
+        let (asks, verdict) = match &next {
+            Next::Do(doing) => (Asks::Do(doing.step.to_owned()), None),
+            Next::Wait(wait) => (Asks::Wait(wait.id.to_owned()), None),
+            Next::Ask(question) => (Asks::Ask(question.id.clone().into_owned()), None),
+            Next::Done(ending) => (Asks::Done, Some(ending.verdict)),
         };
         let node = (asks, situation.machine.committed());
         let state = situation.machine.state().to_owned();
+        let epoch = situation.machine.epoch().map(str::to_owned);
+        self.out.asked.entry((state.clone(), verdict)).or_insert(AskedFor { epoch, next });
         match self.asks.get(&state) {
             Some(known) if *known != node => {
                 let path = self.path(at);

@@ -32,7 +32,7 @@ pub use effect::{
 #[doc(hidden)]
 pub use effect::{endings_of, event_of};
 pub use entry::{BadEntry, Entry, HEADER_LEN, Header, Kind, Latch, RECORD_LEN_MAX};
-pub use explore::{Explored, Flaw, explore};
+pub use explore::{AskedFor, Explored, Flaw, explore};
 pub use graph::{Asks, Edge, Graph, Node};
 pub use guard::{Breach, Guard, Tally};
 pub use id::{BadId, Digest, Key, Millis, RunId};

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use recover_engine::{Explored, explore};
+use recover_engine::{AskedFor, Explored, explore};
 use recover_scenarios::{SCENARIOS, find};
 
 fn golden(name: &str, text: &str) {
@@ -17,12 +17,30 @@ fn golden(name: &str, text: &str) {
     assert!(kept == text, "{} is not what the explorer finds; `cargo xtask graphs` renews it", path.display());
 }
 
+/// The guards, and what each state asks for where it is reached first: texts, limits and all that a step is given.
+fn in_full(name: &str, explored: &Explored) -> String {
+    let mut text = String::from("never:\n");
+    for guard in find(name).unwrap().entry.guards() {
+        text += &format!("    {guard:?}\n");
+    }
+    for ((state, _), AskedFor { epoch, next }) in &explored.asked {
+        text += &format!(
+            "\n{state}, {}:\n",
+            epoch.as_deref().map_or("of no loss yet".into(), |epoch| format!("of {epoch:?}"))
+        );
+        let asked = format!("{next:#?}");
+        asked.lines().for_each(|line| text += &format!("    {line}\n"));
+    }
+    text
+}
+
 fn its_graph_and_matrix_are_the_golden_ones(name: &str, explored: &Explored) {
     let json = serde_json::to_string(&explored.graph).unwrap() + "\n";
     golden(&format!("{name}.json"), &json);
     golden(&format!("{name}.mmd"), &explored.graph.mermaid());
     golden(&format!("{name}.dot"), &explored.graph.dot());
     golden(&format!("{name}.md"), &explored.graph.matrix());
+    golden(&format!("{name}.txt"), &in_full(name, explored));
 }
 
 fn it_keeps_its_guards_and_reaches_an_end_from_everywhere(name: &str) {

@@ -56,6 +56,39 @@ fn k5_what_keeps_requests_from_working_is_set_to_its_recorded_value() {
 }
 
 #[test]
+fn k5_only_what_a_recorded_value_mends_is_set_and_only_what_is_beyond_its_limit() {
+    // Three versions. Deletion is allowed in each, so that there is something to mend.
+    let asked = |change: fn(&mut KeyFacts)| {
+        let seen = original(|facts| {
+            facts.deletion_allowed = true;
+            change(facts);
+        });
+        Story::<TransitProfile>::of(1).until("read-key").sees(seen)
+    };
+    let by_hand: [fn(&mut KeyFacts); 5] = [
+        |facts| facts.usable = false,
+        |facts| (facts.latest, facts.min_decryption) = (0, 0),
+        |facts| facts.min_available = 4,
+        |facts| (facts.min_decryption, facts.recorded_min_decryption) = (5, Some(4)),
+        |facts| (facts.min_encryption, facts.recorded_min_encryption) = (5, Some(4)),
+    ];
+    for (number, change) in by_hand.into_iter().enumerate() {
+        assert_eq!(asked(change).next(), "ask profile-restored", "case {number}");
+    }
+    let mended = |change| asked(change).answers("mend-profile", "approve").recovers();
+    assert_eq!(mended(|facts| facts.min_available = 3), ["forbid-deletion"]);
+    assert_eq!(mended(|facts| facts.min_encryption = 3), ["forbid-deletion"]);
+    let lowered = ["forbid-deletion", "lower-decryption"];
+    assert_eq!(mended(|facts| (facts.min_decryption, facts.recorded_min_decryption) = (4, Some(3))), lowered);
+    assert_eq!(
+        mended(|facts| (facts.min_decryption, facts.recorded_min_decryption) = (3, Some(3))),
+        ["forbid-deletion"]
+    );
+    let lowered = ["forbid-deletion", "lower-encryption"];
+    assert_eq!(mended(|facts| (facts.min_encryption, facts.recorded_min_encryption) = (4, Some(3))), lowered);
+}
+
+#[test]
 fn k5_a_soft_deletion_is_taken_back() {
     let soft = Event::ReadKey(KeySeen::SoftDeleted { facts: KeyFacts::sound() });
     let story = Story::<TransitProfile>::of(1).until("read-key").sees(soft).answers("undelete", "approve");

@@ -45,6 +45,23 @@ pub(crate) fn text_of(layout: &Layout, base: &str, connector: &[String]) -> Resu
     Ok(out)
 }
 
+/// The same text where the program that it starts the connector with is there no more, with this one in its place; none where that one
+/// is there, or the text starts something else.
+pub(crate) fn renewed(old: &str, program: &str) -> Result<Option<String>, Error> {
+    const BEFORE: &str = "command = [";
+    let Some(end) = old.find(", \"sandbox\", \"connector\",") else { return Ok(None) };
+    let Some(start) = old.get(..end).and_then(|before| Some(before.rfind(BEFORE)? + BEFORE.len())) else {
+        return Ok(None);
+    };
+    let (before, quoted, after) = (&old[..start], &old[start..end], &old[end..]);
+    let named = toml::from_str::<toml::Table>(&format!("program = {quoted}")).ok();
+    let named = named.as_ref().and_then(|table| table["program"].as_str());
+    if named.is_none_or(|named| std::path::Path::new(named).exists()) {
+        return Ok(None);
+    }
+    Ok(Some(format!("{before}{}{after}", quote(program)?)))
+}
+
 /// A TOML basic string. JSON's escapes are TOML's, but for DEL, which JSON leaves as it is.
 fn quote(text: &str) -> Result<String, Error> {
     let quoted = serde_json::to_string(text).map_err(|error| Error::io("quote a path")(error.into()))?;
@@ -64,6 +81,24 @@ mod tests {
             let parsed: toml::Table = toml::from_str(&format!("x = {}", quote(text).expect("quotes"))).expect("parses");
             assert_eq!(parsed["x"].as_str(), Some(text));
         }
+    }
+
+    #[test]
+    fn a_program_that_is_gone_is_replaced_and_every_other_change_stays() {
+        let text = |program: &str| {
+            format!(
+                "# mine\nworkload = {{ process = {{ command = [{program}, \"sandbox\", \"connector\", \"-x\"] }} }}\n"
+            )
+        };
+        let renewed = |program: &str| renewed(&text(program), "/new \"one\"").expect("quotes");
+        assert_eq!(renewed("\"/nowhere/recover\""), Some(text("\"/new \\\"one\\\"\"")));
+        assert_eq!(renewed("\"/bin/sh\""), None, "it is there");
+        assert_eq!(renewed("gone"), None, "no word");
+        assert_eq!(
+            super::renewed("command = [\"/nowhere/own\"]", "/new").expect("quotes"),
+            None,
+            "a connector of somebody's own"
+        );
     }
 
     #[test]

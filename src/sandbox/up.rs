@@ -74,8 +74,12 @@ pub(crate) fn furnish(dir: &Path) -> Result<Furnished, Error> {
     let client = client(&layout)?;
     let base = layout.base()?.ok_or(Error::Down)?;
     let words = connector::command(&program()?, &settings(&layout, &base)?)?;
-    if !layout.config().exists() {
-        let text = config::text_of(&layout, &base, &words)?;
+    let text = match fs::read_to_string(layout.config()) {
+        Ok(text) => config::renewed(&text, &words[0])?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(config::text_of(&layout, &base, &words)?),
+        Err(error) => return Err(Error::io("read the configuration")(error)),
+    };
+    if let Some(text) = text {
         files::replace_durably(&layout.config(), text.as_bytes()).map_err(Error::io("write the configuration"))?;
     }
     let before = status(&client)?;

@@ -249,8 +249,10 @@ impl Walk {
         };
         let node = (asks, situation.machine.committed());
         let state = situation.machine.state().to_owned();
-        let epoch = situation.machine.epoch().map(str::to_owned);
-        self.out.asked.entry((state.clone(), verdict)).or_insert(AskedFor { epoch, next });
+        self.out
+            .asked
+            .entry((state.clone(), verdict))
+            .or_insert_with(|| AskedFor { epoch: situation.machine.epoch().map(str::to_owned), next });
         match self.asks.get(&state) {
             Some(known) if *known != node => {
                 let path = self.path(at);

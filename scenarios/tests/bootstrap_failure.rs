@@ -190,3 +190,62 @@ fn a_cancel_goes_back_to_how_it_was_found_until_it_paired() {
     let asking = told(storage, Event::ProveDurable(Durability::Undecided { on: "nfs4".into() }));
     assert_eq!(&*question(&asking).id, "storage-durable");
 }
+
+#[test]
+fn a_cancel_between_two_attempts_ends_the_way_back_as_cancelled() {
+    const WHY: &str = "a person cancelled the run";
+    let ways = |state: BootstrapFailure| {
+        let back = refused(state, Reason::CANCELLED);
+        assert!(matches!(step(&back), Step::Start(_)), "back to how it was found");
+        ending(&told(back, Event::Start(Started::Started { instance: life("3") })))
+    };
+    let stopped = || stopped(inspected(Enroll::Allow, Enrollment::Expired(found())));
+    let surveying = inspected(Enroll::Allow, Enrollment::Expired(found()));
+    for ended in
+        [ways(stopped()), ways(minting(stopped())), ending(&refused(surveying, Reason::CANCELLED)), back_from_pairing()]
+    {
+        assert_eq!((ended.verdict, ended.reason.as_str()), (Verdict::Cancelled, WHY));
+        assert_eq!(ended.workload.map(|w| (w.found, w.left)), Some(("running".into(), "running".into())));
+    }
+    // Past the point of no return it is no way back: another procedure goes on from there.
+    let online = Event::AwaitOnline(Awaited::Online { serial: "s1".into() });
+    let ended = ending(&refused(told(paired(), online), Reason::CANCELLED));
+    assert_eq!((ended.verdict, ended.suggested.as_deref()), (Verdict::GivenUp, Some(names::RECONNECT_FAILURE)));
+}
+
+fn back_from_pairing() -> Ending {
+    let back = told(refused(pairing(), Reason::CANCELLED), Event::RevokeOrphan(Revoked::Revoked { live: 0 }));
+    let back = told(back, Event::Stop(Stopped::Stopped));
+    ending(&told(back, Event::Start(Started::Started { instance: life("3") })))
+}
+
+#[test]
+fn a_refusal_and_what_starts_it_again_are_said() {
+    let minting = || minting(stopped(inspected(Enroll::Allow, Enrollment::Expired(found()))));
+    let back = |state| ending(&told(state, Event::Start(Started::Started { instance: life("3") })));
+    let ended = back(refused(minting(), "authority"));
+    assert_eq!((ended.verdict, ended.reason.as_str()), (Verdict::GivenUp, "no token could be minted: no"));
+    let storage = told(
+        inspected(Enroll::Allow, Enrollment::Expired(found())),
+        Event::ProveDurable(Durability::Durable { on: "ext4".into() }),
+    );
+    let runs = Event::ProveStopped(Proven::Running { what: "a timer".into() });
+    let ended = back(told(told(storage, Event::Stop(Stopped::Stopped)), runs));
+    assert!(ended.reason.contains("again") && ended.reason.contains("a timer"), "{ended:?}");
+}
+
+#[test]
+fn the_alert_that_led_here_stands_in_the_evidence() {
+    let online = || Event::AwaitOnline(Awaited::Online { serial: "s1".into() });
+    let begun =
+        BootstrapFailure::begin(Params { enroll: Enroll::Allow, alert: Some("A1".into()), ..Params::default() });
+    let state =
+        told(told(begun, Event::Reach(Reached::Reached)), Event::InspectEnrollment(Enrollment::Expired(found())));
+    let state = told(minting(stopped(state)), Event::Mint(Minted::Minted { token: token() }));
+    let paired = Paired::Paired { serial: "s1".into(), instance: Some(life("2")) };
+    let state = told(told(state, Event::ProveStopped(Proven::Stopped)), Event::Pair(paired));
+    let state = told(told(state, Event::Withdraw(Withdrawn::Withdrawn)), online());
+    let state = told(told(state, Event::Restart(Restarted::Restarted { instance: life("3") })), online());
+    let state = told(state, Event::Validate(Validated::Validated { fingerprint: "f".into() }));
+    assert!(matches!(step(&state), Step::Capture(capture) if capture.alert.as_deref() == Some("A1")));
+}

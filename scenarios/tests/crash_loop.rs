@@ -31,7 +31,7 @@ fn step(state: &CrashLoop) -> Step {
 
 fn watched(untrusted: bool) -> CrashLoop {
     let seen = Watched::Looping { restarts: Some(7), says: "exit 1".into(), untrusted };
-    told(CrashLoop::begin(Params::default()), Event::WatchLoop(seen))
+    told(CrashLoop::begin(Params { alert: Some("A1".into()), ..Params::default() }), Event::WatchLoop(seen))
 }
 
 fn stopped() -> CrashLoop {
@@ -119,6 +119,7 @@ fn c13_started_once_it_must_last_and_is_validated() {
     let state =
         told(told(lasting(), online()), Event::Restart(Restarted::Restarted { instance: Instance("3".into()) }));
     let state = told(told(state, online()), Event::Validate(Validated::Validated { fingerprint: "f".into() }));
+    assert!(matches!(step(&state), Step::Capture(capture) if capture.alert.as_deref() == Some("A1")));
     let ended = ending(&told(state, Event::Capture(Captured::Captured { status: "online".into(), texts: 1 })));
     assert_eq!((ended.verdict, ended.residue.len()), (Verdict::Recovered, 0), "{ended:?}");
 }
@@ -133,6 +134,11 @@ fn c13_what_loops_on_after_its_one_start_is_stopped_again() {
     let cancelled = lasting().apply(&Input::Cancel).expect("it may be");
     let ended = held_stopped(&told(cancelled, Event::Stop(Stopped::Stopped)));
     assert_eq!(ended.verdict, Verdict::Cancelled);
+    // Nor where it is being stopped already.
+    let over = told(lasting(), Event::AwaitOnline(Awaited::NotOnline { status: "offline".into() }));
+    let cancelled = over.apply(&Input::Cancel).expect("it may be");
+    let ended = held_stopped(&told(cancelled, Event::Stop(Stopped::Stopped)));
+    assert_eq!((ended.verdict, ended.reason.as_str()), (Verdict::Cancelled, "a person cancelled the run"));
 }
 
 #[test]

@@ -59,7 +59,8 @@ fn usable(status: &str, running: Option<&str>) -> Observed {
 }
 
 fn looked(observed: Observed) -> ReconnectFailure {
-    told(told(ReconnectFailure::begin(Params::default()), Reached::Reached), observed)
+    let begun = ReconnectFailure::begin(Params { alert: Some("A1".into()), ..Params::default() });
+    told(told(begun, Reached::Reached), observed)
 }
 
 /// Offline before and after the wait, and the control plane still reached: the repair comes next.
@@ -109,6 +110,7 @@ fn c7_it_waits_repairs_once_validates_once_and_is_recovered() {
     assert!(matches!(step(&state), Step::Restart(restart) if restart.from == Instance("2".into())));
     let state = told(told(state, restarted()), online());
     let state = told(state, Validated::Validated { fingerprint: "f".into() });
+    assert!(matches!(step(&state), Step::Capture(capture) if capture.alert.as_deref() == Some("A1")));
     let ending = ending(&told(state, Captured::Captured { status: "online".into(), texts: 1 }));
     assert_eq!((ending.verdict, ending.residue.len()), (Verdict::Recovered, 0), "{ending:?}");
 }
@@ -133,7 +135,9 @@ fn c7_after_its_one_repair_it_is_escalated_with_what_was_tried() {
 fn c7_a_validation_that_fails_is_not_tried_again() {
     let restarting = told(repaired(), online());
     let awaiting = told(restarting.clone(), restarted());
-    let refused = Input::Outcome(Refused(Reason::new("workload", "no")));
+    let refused = Input::Outcome(Refused(Reason::new("workload", "it is held")));
+    let said = ending(&restarting.clone().apply(&refused).expect("refused")).reason;
+    assert!(said.contains("restarted") && said.contains("it is held"), "{said}");
     let invalid = told(told(awaiting.clone(), online()), Validated::Invalid { why: "a token is in sight".into() });
     let offline = told(awaiting, Awaited::NotOnline { status: "offline".into() });
     for end in [restarting.apply(&refused).expect("refused"), invalid, offline] {

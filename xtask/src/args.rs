@@ -68,7 +68,7 @@ const CI: &str = "\
 Usage: cargo xtask ci [--seconds N]
 
 Runs, in this order, and every one even if an earlier one failed:
-  test, fmt, clippy, doc, own scenario, graphs --check, deny, loom, mutants --judge, build; then beside each other crash, the bounded form of every lane
+  test, fmt, clippy, doc, own scenario, deny, loom, mutants --judge, build; then beside each other crash, the bounded form of every lane
   that has `--full`, and fuzz (N seconds for each target, 60 by default); and alone again bench --quick
 Prints a table of lanes, tests and times at the end, and alone on the last line `N passed, N failed`: the tests executed, as
 libtest counted them, where a lane that failed without a failed test counts as one failed.

@@ -61,6 +61,7 @@ const TOLD: Round = Round {
         "--test=crash_loop",
         "--test=diagnosis",
         "--test=endings",
+        "--test=identity_loss",
         "--test=kms",
         "--test=reconnect_failure",
         "--test=never",

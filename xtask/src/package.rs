@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::exec::{self, cargo};
 use crate::heavy::Heavy;
@@ -80,20 +81,26 @@ fn version() -> Result<String, String> {
 
 /// A binary that needs no library. musl where its target is installed, else glibc, whose resolver is part of it since 2.34.
 fn binary(host: &str, profile: &str) -> Result<PathBuf, String> {
+    let root = exec::root().join("target");
+    // Only the last crate is built for it: what is below is what the tests were built with.
+    if profile == "dev" {
+        let flags = ["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"];
+        let mut build = cargo(&["rustc", "--package", "recover", "--bin", "recover"]);
+        build.args(flags);
+        // Cargo's folder for `dev` has an older name.
+        return built(&mut build).map(|()| root.join("debug/recover"));
+    }
     let musl = host.replace("-gnu", "-musl");
     let installed = PathBuf::from(said("rustc", &["--print", "sysroot"])?).join("lib/rustlib").join(&musl).is_dir();
     let target = if installed { &musl } else { host };
     let mut build = cargo(&["build", "--bin", "recover", "--profile", profile, "--target", target]);
     build.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    for name in ["DEV", "DIST"] {
-        build.env(format!("CARGO_PROFILE_{name}_DEBUG"), "0").env(format!("CARGO_PROFILE_{name}_STRIP"), "symbols");
-    }
-    if !exec::run(&mut build)?.ok {
-        return Err("the static binary could not be built".into());
-    }
-    // Cargo's folder for `dev` has an older name.
-    let folder = if profile == "dev" { "debug" } else { profile };
-    Ok(exec::root().join("target").join(target).join(folder).join("recover"))
+    build.env("CARGO_PROFILE_DIST_DEBUG", "0").env("CARGO_PROFILE_DIST_STRIP", "symbols");
+    built(&mut build).map(|()| root.join(target).join(profile).join("recover"))
+}
+
+fn built(build: &mut Command) -> Result<(), String> {
+    if exec::run(build)?.ok { Ok(()) } else { Err("the static binary could not be built".into()) }
 }
 
 /// What is installed, as it lies under `/`.

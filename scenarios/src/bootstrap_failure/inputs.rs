@@ -171,7 +171,6 @@ impl BootstrapFailure {
             (S::Pairing(s), Happened(Event::Pair(Paired::Paired { serial, instance }))) => {
                 s.paired(serial.clone(), instance.clone()).into()
             }
-            (S::Pairing(s), Refused(r)) if r.code == Reason::CANCELLED => s.unwanted(),
             (S::Pairing(s), Refused(r)) => s.refused(&r.text),
 
             (S::Withdrawing(s), Happened(Event::Withdraw(Withdrawn::Withdrawn))) => s.withdrawn(),

@@ -250,7 +250,6 @@ impl Minting {
     /// One token works.
     #[must_use]
     pub fn minted(mut self, token: Token) -> ProvingBeforePair {
-        self.case.mints += 1;
         self.case.token = Some(token.clone());
         ProvingBeforePair { case: self.case, token }
     }
@@ -292,13 +291,6 @@ impl Pairing {
         self.give_up(format!(
             "the fresh token did not pair: {reason}; a person must find out why before another is minted"
         ))
-    }
-
-    /// A person does not want it any more; it surely did not pair.
-    #[must_use]
-    pub fn unwanted(mut self) -> BootstrapFailure {
-        self.case.started = true;
-        self.cancelled()
     }
 }
 

@@ -45,7 +45,8 @@ pub(super) fn paired(seen: &Observations, told: &Told) -> Option<bool> {
         return Some(standing.paired_before || standing.serial.is_some());
     }
     let has = matches!(seen.identity.value(), Some(IdentitySeen::Usable { .. } | IdentitySeen::Expired { .. }));
-    let ran = told.paired || told.connected || told.before.iter().any(|(hit, _)| *hit == Hit::Connected);
+    let connected = told.now.iter().chain(&told.before).any(|(hit, _)| *hit == Hit::Connected);
+    let ran = told.paired || connected;
     (has || ran).then_some(true)
 }
 
@@ -354,10 +355,29 @@ fn unread(seen: &Observations, told: &Told, status: Option<AgentStatus>) -> Verd
             &[C9, C10, C11],
             "it paired before and asks to be enrolled; its identity could not be read",
         ),
-        Some(AgentStatus::Online | AgentStatus::Offline | AgentStatus::NeverPaired) | None => {
-            Verdict::of(C7, Sureness::Unsure, &[C1, C12], "it is not online; its identity could not be read")
-        }
+        Some(AgentStatus::Online | AgentStatus::Offline | AgentStatus::NeverPaired) => offline(),
+        None => hint(seen, told).unwrap_or_else(offline),
     }
+}
+
+fn offline() -> Verdict {
+    Verdict::of(C7, Sureness::Unsure, &[C1, C12], "it is not online; its identity could not be read")
+}
+
+/// What its log and its standing still hint at, where neither the authority nor its identity was read.
+fn hint(seen: &Observations, told: &Told) -> Option<Verdict> {
+    if told.has(Hit::UnknownCa) {
+        return Some(Verdict::of(C6, Sureness::Likely, &[], "its log says that it does not trust the control plane"));
+    }
+    if told.has(Hit::Denied) {
+        return Some(Verdict::of(C10, Sureness::Likely, &[C12], "its log says that it may not use its data"));
+    }
+    if matches!(seen.workload.value(), Some(WorkloadSeen::Stopped)) {
+        let why = "it does not run; its identity and the authority were not read";
+        return Some(Verdict::of(C1, Sureness::Likely, &[C12], why));
+    }
+    (told.has(Hit::Refused) || told.has(Hit::NoName))
+        .then(|| Verdict::of(C2, Sureness::Likely, &[C7], "its log says that it cannot reach the control plane"))
 }
 
 /// The authority said nothing, and nothing else says whether it ever paired.
@@ -369,11 +389,10 @@ fn unknown(seen: &Observations, told: &Told, worth: Worth) -> Verdict {
         let sure = if absent { Sureness::Likely } else { Sureness::Unsure };
         return Verdict::of(C14, sure, &[C12, C10], "presumed lost until a usable identity disproves it");
     }
-    for (hit, class) in [(Hit::TokenRevoked, C4), (Hit::TokenExpired, C3), (Hit::Csr, C5), (Hit::UnknownCa, C6)] {
+    for (hit, class) in [(Hit::TokenRevoked, C4), (Hit::TokenExpired, C3), (Hit::Csr, C5)] {
         if told.has(hit) {
             let why = "its log says so; whether it ever paired could not be read";
-            let sure = if class == C6 { Sureness::Likely } else { Sureness::Unsure };
-            return Verdict::of(class, sure, if class == C6 { &[] } else { &[C12] }, why);
+            return Verdict::of(class, Sureness::Unsure, &[C12], why);
         }
     }
     if told.has(Hit::TokenInvalid) || told.has(Hit::RecoveryStarted) || spike {
@@ -384,19 +403,8 @@ fn unknown(seen: &Observations, told: &Told, worth: Worth) -> Verdict {
             "enrolments are refused; whether it ever paired could not be read",
         );
     }
-    if told.has(Hit::Denied) {
-        return Verdict::of(C10, Sureness::Likely, &[C12], "its log says that it may not use its data");
-    }
-    if matches!(seen.workload.value(), Some(WorkloadSeen::Stopped)) {
-        return Verdict::of(
-            C1,
-            Sureness::Likely,
-            &[C12],
-            "it does not run; its identity and the authority were not read",
-        );
-    }
-    if told.has(Hit::Refused) || told.has(Hit::NoName) {
-        return Verdict::of(C2, Sureness::Likely, &[C7], "its log says that it cannot reach the control plane");
+    if let Some(verdict) = hint(seen, told) {
+        return verdict;
     }
     if told.has(Hit::Heartbeat) || told.has(Hit::Timeout) || alerted(seen, C7) {
         return Verdict::of(C7, Sureness::Unsure, &[C2, C12], "heartbeats are missing; its identity was not read");

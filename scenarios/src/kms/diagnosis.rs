@@ -32,7 +32,7 @@ const ORDER: [Layer; 13] = [
 /// read alone.
 #[must_use]
 pub fn looks(nodes: &[Node]) -> Vec<Step> {
-    let case = Case::new(Params { nodes: nodes.to_vec(), ..Params::default() });
+    let case = Case::new(Params::default());
     let looks = ORDER.iter().flat_map(|layer| layer.looks(nodes));
     looks.map(|look| look.step(&case)).collect()
 }

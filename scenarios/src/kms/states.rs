@@ -207,14 +207,12 @@ impl Working {
         onward(self.case, queue, self.validating)
     }
 
-    /// The end. What was stopped for a moment is started again first.
+    /// An end before all is mended. What was stopped for a moment is started again first.
     pub(super) fn ends(self, verdict: Verdict, reason: impl Into<String>, suggested: Option<&'static str>) -> State {
         let reason = reason.into();
         match self.case.to_start().cloned() {
-            Some(node) if verdict != Verdict::Recovered => {
-                State::Returning(Returning { case: self.case, node, verdict, reason, suggested })
-            }
-            Some(_) | None => State::Closed(ending(&self.case, verdict, reason, suggested)),
+            Some(node) => State::Returning(Returning { case: self.case, node, verdict, reason, suggested }),
+            None => State::Closed(ending(&self.case, verdict, reason, suggested)),
         }
     }
 }

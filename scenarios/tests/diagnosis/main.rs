@@ -2,4 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail as a test does")]
 
 mod corpus;
+mod doubt;
 mod rows;
+mod seen;

@@ -15,3 +15,4 @@ mod never;
 mod nodes;
 mod registry;
 mod story;
+mod ways;

@@ -146,8 +146,18 @@ impl<C: Cause> Story<C> {
         self
     }
 
-    /// What the step asked for now comes to.
+    /// What the step asked for now comes to. What another step comes to is refused there.
     pub(crate) fn sees(self, event: Event) -> Self {
+        let asked = self.step().doing().step;
+        let strangers = [
+            ("stop-provider", Event::StopProvider(ProviderStopped::Stopped)),
+            ("read-objects", Event::ReadObjects(ObjectsRead::Read { count: 2 })),
+            ("find-pair", Event::FindPair(PairFound::None { why: "none".into() })),
+        ];
+        for (step, stranger) in strangers.into_iter().filter(|(step, _)| *step != asked) {
+            let taken = self.at.clone().apply(&Input::Outcome(Happened(stranger)));
+            assert!(taken.is_err(), "{asked} is told by the outcome of {step}");
+        }
         self.input(&Input::Outcome(Happened(event)))
     }
 

@@ -94,6 +94,8 @@ fn a_cancel_between_two_attempts_goes_back_to_how_it_was_found_and_says_so() {
     // What ended otherwise already is not made to look cancelled: past the pairing a person is asked.
     let stuck = refused(until(begun(), "restart"), Reason::CANCELLED);
     assert!(matches!(stuck.next(), Next::Ask(question) if question.id == "not-validated"));
+    let recovered = ends(refused(until(begun(), "capture-evidence"), Reason::CANCELLED));
+    assert_eq!((recovered.verdict, recovered.residue.len()), (Verdict::Recovered, 1), "{recovered:?}");
 }
 
 #[test]

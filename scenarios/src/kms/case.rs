@@ -85,12 +85,6 @@ impl Case {
         &self.params.nodes
     }
 
-    /// The row of what fails, once it is named.
-    #[must_use]
-    pub const fn named(&self) -> Option<&'static str> {
-        self.named
-    }
-
     /// Whether a check may encrypt: only where that cannot make a key.
     #[must_use]
     pub const fn may_encrypt(&self) -> bool {
@@ -295,7 +289,6 @@ impl Case {
     fn runs(&mut self, node: &Node) {
         self.ran.retain(|other| other != node);
         self.stopped.retain(|other| other != node);
-        self.held.retain(|other| other != node);
     }
 
     pub(super) fn say(&mut self, left: Option<String>) {

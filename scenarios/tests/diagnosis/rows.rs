@@ -186,5 +186,7 @@ fn the_names_of_the_procedures_are_those_of_this_build_where_it_has_them() {
             assert!([IDENTITY_LOSS, RECONNECT_FAILURE, BOOTSTRAP_FAILURE, CRASH_LOOP].contains(&name), "{name}");
         }
         assert_eq!(class.as_str().parse(), Ok(class));
+        let same = Class::ALL.into_iter().filter(|other| other.title() == class.title()).count();
+        assert!(same == 1 && !class.title().is_empty(), "{class}: {}", class.title());
     }
 }

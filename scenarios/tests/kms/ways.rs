@@ -76,6 +76,20 @@ fn a_provider_that_was_started_again_is_no_residue_and_one_that_was_found_stoppe
 }
 
 #[test]
+fn several_that_were_stopped_together_and_started_again_are_no_residue() {
+    let altered = Event::ReadKey(KeySeen::Altered { facts: KeyFacts::sound(), versions: vec![3] });
+    let stopped = || Event::AwaitProvider(ProviderAwaited::NotServing { instance: None, why: "stopped".into() });
+    let story = Story::<VersionDrift>::of(2).until("read-key").sees(altered).until("ask snapshot-restored");
+    let story = story.answers("snapshot-restored", "restored").until("await-provider cp-1").sees(stopped());
+    let story = story.until("await-provider cp-2").sees(stopped()).until("read-objects");
+    let unreadable = Event::ReadObjects(ObjectsRead::Unreadable { objects: vec!["a".into()], why: "no".into() });
+    let (ending, story) = story.sees(unreadable).ends();
+    assert_eq!(story.changes[3..], ["start-provider cp-1", "start-provider cp-2"]);
+    let said = ending.residue.iter().any(|line| line.contains("was started"));
+    assert!(ending.verdict == Verdict::GivenUp && !said, "{ending:?}");
+}
+
+#[test]
 fn another_key_id_is_named_as_its_own_procedures_case_and_never_as_that_of_the_one_at_work() {
     let both = Story::<Socket>::of(2).until("look-node cp-1").sees(stopped()).sees(stopped());
     let both = both.until("look-node cp-2").sees(stopped()).until("await-provider cp-2");

@@ -294,7 +294,25 @@ event!(SnapshotTaken { SnapshotTaken::Taken { .. } => "taken", SnapshotTaken::Im
 mod tests {
     use recover_engine::{Effect as _, Outcome};
 
-    use super::{KeySeen, ReadKey};
+    use super::{KeyFacts, KeySeen, ReadKey};
+
+    /// The key has three versions.
+    #[test]
+    fn a_version_is_a_finding_only_where_it_is_beyond_the_latest() {
+        let with = |change: fn(&mut KeyFacts, u64), version| {
+            let mut facts = KeyFacts::sound();
+            change(&mut facts, version);
+            facts.findings().len()
+        };
+        let all: [fn(&mut KeyFacts, u64); 3] = [
+            |facts, version| facts.min_encryption = version,
+            |facts, version| facts.min_decryption = version,
+            |facts, version| facts.min_available = version,
+        ];
+        for change in all {
+            assert_eq!([2, 3, 4].map(|version| with(change, version)), [0, 0, 1]);
+        }
+    }
 
     #[test]
     fn every_ending_is_read_as_it_was_written() {

@@ -149,8 +149,11 @@ fn list() -> String {
 
 fn help_of(heavy: &Heavy) -> String {
     let Heavy { name, text, .. } = heavy;
-    let part = if heavy.parts.is_some() { " [--lane NAME]" } else { "" };
-    format!("Usage: cargo xtask {name} [--full]{part}\n\n{text}\nThe whole output is kept in target/{name}.log.")
+    let (part, log) = if heavy.parts.is_some() { (" [--lane NAME]", "[-NAME]") } else { ("", "") };
+    format!(
+        "Usage: cargo xtask {name} [--full]{part}\n\n{text}\nWhat it says of itself is shown as it comes; the whole output is kept in \
+         target/{name}{log}.log."
+    )
 }
 
 /// Reads the command line.

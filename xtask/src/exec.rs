@@ -50,9 +50,9 @@ pub(crate) fn run(command: &mut Command) -> Result<Ran, String> {
     follow(command, None)
 }
 
-/// Runs a command and keeps what it says on standard output in a file.
-pub(crate) fn run_into(command: &mut Command, log: &Path) -> Result<Ran, String> {
-    follow(command, Some(created(log)?))
+/// Runs a command and keeps what it says on standard output in a file. What it says of this lane is shown as it comes: some take long.
+pub(crate) fn run_into(command: &mut Command, lane: &str, log: &Path) -> Result<Ran, String> {
+    follow(command, Some((created(log)?, lane)))
 }
 
 /// Runs a command, keeps all that it says in a file, and gives the file's last lines too.
@@ -70,7 +70,12 @@ fn created(log: &Path) -> Result<File, String> {
     File::create(log).map_err(|e| format!("cannot write {}: {e}", log.display()))
 }
 
-fn follow(command: &mut Command, mut log: Option<File>) -> Result<Ran, String> {
+/// Whether a line begins with the name of a lane.
+fn tells_of(line: &str, lane: &str) -> bool {
+    line.strip_prefix(lane).is_some_and(|rest| rest.starts_with([' ', ':']))
+}
+
+fn follow(command: &mut Command, mut log: Option<(File, &str)>) -> Result<Ran, String> {
     eprintln!("$ {}", shown(command));
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child =
@@ -81,7 +86,12 @@ fn follow(command: &mut Command, mut log: Option<File>) -> Result<Ran, String> {
             let line = line.map_err(|e| format!("the output of `{program}` cannot be read: {e}"))?;
             let line = String::from_utf8_lossy(&line).into_owned();
             match &mut log {
-                Some(log) => writeln!(log, "{line}").map_err(|e| format!("the log cannot be written: {e}"))?,
+                Some((log, lane)) => {
+                    writeln!(log, "{line}").map_err(|e| format!("the log cannot be written: {e}"))?;
+                    if tells_of(&line, lane) {
+                        println!("{line}");
+                    }
+                }
                 None => println!("{line}"),
             }
             ran.tally.count(&line);
@@ -105,4 +115,22 @@ fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let args = command.get_args().map(|arg| arg.to_string_lossy().into_owned());
     set.chain([program]).chain(args).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_of_a_lane_where_it_begins_with_its_name() {
+        for (line, told) in [
+            ("real kms: K1 socket gone: recovered", true),
+            ("real: kms: 167 losses", true),
+            ("realm: something else", false),
+            ("test result: ok", false),
+            ("real", false),
+        ] {
+            assert_eq!(tells_of(line, "real"), told, "{line}");
+        }
+    }
 }

@@ -187,7 +187,9 @@ impl Heavy {
     }
 
     fn work(&self, full: bool, part: Option<&str>) -> Result<Outcome, String> {
-        let log = exec::root().join(format!("target/{}.log", self.name));
+        // Each part has its own: they may be run beside each other.
+        let name = [Some(self.name), part].into_iter().flatten().collect::<Vec<_>>().join("-");
+        let log = exec::root().join(format!("target/{name}.log"));
         let mut command = tests(self.targets);
         command.args(["--", "--nocapture"]).env("RECOVER_LANE", if full { "full" } else { "bounded" });
         if let (Some(variable), Some(part)) = (self.parts, part) {
@@ -199,7 +201,7 @@ impl Heavy {
             // The lane says so itself, and that it was not run.
             command.env(kubernetes::MISSING, why);
         }
-        let ran = exec::run_into(&mut command, &log)?;
+        let ran = exec::run_into(&mut command, self.name, &log)?;
         let figure = format!("{}: ", self.name);
         // libtest may have begun the line with the test's name.
         let figures: Vec<String> =

@@ -137,8 +137,10 @@ pub(crate) fn crash(full: bool) -> Lane {
         let log = exec::root().join("target/crash.log");
         let mut command = heavy::tests(&["crash"]);
         command.args(["--", "--nocapture"]).env("RECOVER_CRASH", if full { "full" } else { "bounded" });
-        let ran = exec::run_into(&mut command, &log);
-        if let Ok(ran) = &ran {
+        let ran = exec::run_into(&mut command, "crash", &log);
+        if let Ok(ran) = &ran
+            && !ran.ok
+        {
             ran.tail.iter().for_each(|line| println!("{line}"));
         }
         let mut outcome = at_least_one(outcome(ran, "the kill matrix could not be built"), "the kill matrix is empty");

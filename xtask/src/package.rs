@@ -82,7 +82,7 @@ fn version() -> Result<String, String> {
 /// A binary that needs no library. musl where its target is installed, else glibc, whose resolver is part of it since 2.34.
 fn binary(host: &str, profile: &str) -> Result<PathBuf, String> {
     let root = exec::root().join("target");
-    // Only the last crate is built for it: what is below is what the tests were built with.
+    // Only the last crate is built for it: what is below is shared with the tests' build, where it has the same features.
     if profile == "dev" {
         let flags = ["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"];
         let mut build = cargo(&["rustc", "--package", "recover", "--bin", "recover"]);

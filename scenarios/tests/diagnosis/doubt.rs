@@ -15,14 +15,27 @@ use crate::seen::{alerted, fresh, intact, log, lost, standing, storage, token};
 /// What a log can say of the way to the control plane, each by itself.
 const NO_WAY: [&str; 3] = ["connection refused", "no such host", "i/o timeout"];
 
-/// Neither the authority nor the identity was read, nor whether the control plane is well.
-fn blind(lines: &[&str]) -> Observations {
-    let mut seen = intact();
-    seen.standing = Look::not_read("status", "no answer");
-    seen.identity = Look::not_read("identity", "not entered");
-    seen.reach.health = Look::not_read("health", "no answer");
+/// This, with a log that says so.
+fn saying(mut seen: Observations, lines: &[&str]) -> Observations {
     seen.log = log(lines);
     seen
+}
+
+/// The authority was not read.
+fn silent() -> Observations {
+    Observations { standing: Look::not_read("status", "no answer"), ..intact() }
+}
+
+/// The identity was not read.
+fn unread() -> Observations {
+    Observations { identity: Look::not_read("identity", "not entered"), ..intact() }
+}
+
+/// Neither the authority nor the identity was read, nor whether the control plane is well.
+fn blind(lines: &[&str]) -> Observations {
+    let mut seen = Observations { standing: silent().standing, ..unread() };
+    seen.reach.health = Look::not_read("health", "no answer");
+    saying(seen, lines)
 }
 
 #[track_caller]
@@ -106,28 +119,16 @@ fn it_paired_by_the_authoritys_word_by_a_serial_or_by_its_own_log() {
 
 #[test]
 fn an_identity_that_was_not_read_leaves_the_word_to_the_authority_and_to_the_log() {
-    let unread = |lines: &[&str]| {
-        let mut seen = intact();
-        seen.identity = Look::not_read("identity", "not entered");
-        seen.log = log(lines);
-        seen
-    };
-    is(&unread(&[]), C7, Unsure, &[C1, C12]);
-    let asks = diagnose(&unread(&["401 ENROLLMENT_TOKEN_INVALID"]));
+    is(&unread(), C7, Unsure, &[C1, C12]);
+    let asks = diagnose(&saying(unread(), &["401 ENROLLMENT_TOKEN_INVALID"]));
     assert_eq!((asks.class(), asks.sureness), (Some(C12), Unsure), "{asks:#?}");
 }
 
 #[test]
 fn a_connection_that_is_only_reported_lost_is_likely() {
-    let silent = |lines: &[&str]| {
-        let mut seen = intact();
-        seen.standing = Look::not_read("status", "no answer");
-        seen.log = log(lines);
-        seen
-    };
-    tells_nothing(&silent(&[]));
+    tells_nothing(&silent());
     for line in ["heartbeat timed out", "i/o timeout", "connection refused"] {
-        is(&silent(&[line]), C7, Likely, &[C2]);
+        is(&saying(silent(), &[line]), C7, Likely, &[C2]);
     }
 }
 
@@ -136,7 +137,7 @@ fn what_answers_beside_a_status_that_it_gave_is_no_outage() {
     let mut seen = intact();
     seen.reach.health = Look::seen("health", Health::Unwell("503".into()));
     is(&seen, C7, Likely, &[]);
-    seen.standing = Look::not_read("status", "no answer");
+    seen.standing = silent().standing;
     is(&seen, C2, Likely, &[]);
 }
 

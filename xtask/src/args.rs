@@ -100,7 +100,8 @@ Needs a C++ compiler. Runs on stable Rust with RUSTC_BOOTSTRAP=1, which cargo-fu
 To repeat a finding: cargo fuzz run TARGET fuzz/artifacts/TARGET/FILE";
 
 const MUTANTS: &str = "\
-Usage: cargo xtask mutants [--judge | --again] [--package engine|journal|steps|scenarios] [--shard K/N]
+Usage: cargo xtask mutants [--judge | --again] [--package engine|journal|steps|scenarios]
+                           [--file PATH]... [--shard K/N]
 
 Changes engine, journal, steps and scenarios in every way that cargo-mutants lists, in a copy of the tree below target/mutants, and
 sees whether a test notices. All mutants of a package are put into one build, each behind a switch that an environment variable sets
@@ -116,7 +117,8 @@ outcome, or survived, is run. A survivor that changes nothing has its reason in 
 Prints the figures of each package and fails if a mutant of engine or journal survived without a reason, or if less than 90 % of
 the viable ones of steps or scenarios were killed. What was not run is counted and said; it does not fail.
 --judge runs no mutant. --again runs those that have an outcome instead, and fails if one comes out otherwise; it keeps nothing.
---shard 2/8 runs the second eighth of what is to be run. It can be stopped at any time, and the next run goes on.
+--file journal/src/log.rs runs those of that file; it can be given several times. --shard 2/8 runs the second eighth of what is to be
+run. It can be stopped at any time, and the next run goes on.
 `nice -n 19 cargo xtask mutants` leaves the machine to others; TMPDIR on a disk in memory spares the tests of the journal the waiting.";
 
 const BENCH: &str = "\
@@ -208,7 +210,11 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Parsed, String
                 return Err(format!("there are no mutants of `{unknown}`"));
             }
             let shard = value(&mut args, "--shard")?.map(|text| shard(&text)).transpose()?;
-            Command::Mutants(Work { judge, again, package, shard })
+            let mut files = Vec::new();
+            while let Some(file) = value(&mut args, "--file")? {
+                files.push(file);
+            }
+            Command::Mutants(Work { judge, again, package, files, shard })
         }
         "bench" => Command::Bench { quick: flag(&mut args, "--quick") },
         "package" => Command::Package { quick: flag(&mut args, "--quick") },
@@ -281,8 +287,10 @@ mod tests {
         assert_eq!(parsed("power --full"), heavy(power, true, None));
         let real = heavy::named("real").unwrap();
         assert_eq!(parsed("real --lane docker"), heavy(real, false, Some("docker".into())));
-        let work = Work { judge: false, again: true, package: Some("steps".into()), shard: Some((2, 8)) };
-        assert_eq!(parsed("mutants --shard 2/8 --again --package steps"), Ok(Parsed::Run(Command::Mutants(work))));
+        let files = ["steps/src/token.rs", "steps/src/storage.rs"].map(str::to_owned).to_vec();
+        let work = Work { judge: false, again: true, package: Some("steps".into()), files, shard: Some((2, 8)) };
+        let line = "mutants --file steps/src/token.rs --shard 2/8 --again --file steps/src/storage.rs --package steps";
+        assert_eq!(parsed(line), Ok(Parsed::Run(Command::Mutants(work))));
         assert_eq!(parsed("graphs"), Ok(Parsed::Run(Command::Graphs { check: false })));
         assert_eq!(parsed("test"), Ok(Parsed::Run(Command::Test)));
     }

@@ -30,6 +30,8 @@ pub(crate) struct Work {
     pub(crate) again: bool,
     /// Only this package, by its last word.
     pub(crate) package: Option<String>,
+    /// Only of these files; of all where none is named.
+    pub(crate) files: Vec<String>,
     /// Only every n-th, beginning with the k-th.
     pub(crate) shard: Option<(usize, usize)>,
 }
@@ -151,6 +153,9 @@ fn mutants(work: &Work) -> Result<Outcome, String> {
 }
 
 fn wanted(mutant: &Mutant, work: &Work, known: &store::Outcomes, reasons: &Reasons) -> bool {
+    if !work.files.is_empty() && !work.files.contains(&mutant.file) {
+        return false;
+    }
     match known.of(mutant) {
         None => !work.again,
         Some(Verdict::Missed) => work.again || !reasons.has(mutant),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::args::Bound;
 use crate::heavy::{self, Heavy};
 use crate::lane::{Lane, Outcome, Tally};
+use crate::profile::Profile;
 use crate::{fuzz, lanes, mutants, package};
 
 /// Lanes that run one after another, beside other such.
@@ -13,32 +14,39 @@ type Track = Vec<Box<dyn FnOnce() -> Lane + Send>>;
 
 /// Runs every lane, whatever came of the ones before.
 pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
-    let mut lanes = beside(first());
+    let mut lanes = beside(built());
+    lanes.extend(beside(light()));
     lanes.extend(beside(heavy(fuzz_seconds)));
-    lanes.push(lanes::bench(true));
+    lanes.push(lanes::bench_quick(Profile::Ci));
     print!("{}", summary(&lanes));
     if lanes.iter().all(Lane::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What needs no release build, beside that build: the tests wait for sandboxes most of the time, and the compilers for nothing.
-fn first() -> Vec<Track> {
+/// What is built, with nothing else of cargo's beside it that is built in the same folder: one would wait for the other.
+fn built() -> Vec<Track> {
+    vec![vec![Box::new(|| lanes::build(Profile::Ci))], vec![Box::new(lanes::kubernetes), Box::new(lanes::loom)]]
+}
+
+/// What needs none of the systems that the heavy lanes run on: the tests wait for sandboxes most of the time, and the compilers
+/// for nothing.
+fn light() -> Vec<Track> {
     let judge = || mutants::lane(&mutants::Work { judge: true, ..mutants::Work::default() });
     vec![
         // The committed graphs are compared by a test: it is no lane here.
-        vec![Box::new(lanes::test), Box::new(lanes::own_scenario)],
-        vec![Box::new(lanes::build), Box::new(lanes::loom), Box::new(judge)],
-        vec![Box::new(lanes::fmt), Box::new(lanes::clippy), Box::new(lanes::doc), Box::new(lanes::deny)],
+        vec![Box::new(|| lanes::test(Profile::Ci)), Box::new(lanes::own_scenario)],
+        vec![Box::new(lanes::fmt), Box::new(|| lanes::clippy(Profile::Ci)), Box::new(|| lanes::doc(Profile::Ci))],
+        vec![Box::new(lanes::deny), Box::new(judge)],
     ]
 }
 
 /// The heavy lanes. Those that wait for sandboxes most of the time stand beside those that compute.
 fn heavy(fuzz_seconds: u32) -> Vec<Track> {
     const WAITING: [&[&str]; 2] = [&["real"], &["faults", "lossy"]];
-    let lane = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> { Box::new(|| heavy.lane(false, None)) };
+    let lane = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> { Box::new(|| heavy.lane(Profile::Ci, false, None)) };
     let mut tracks: Vec<Track> =
         WAITING.iter().map(|names| names.iter().filter_map(|name| heavy::named(name)).map(lane).collect()).collect();
-    tracks[0].push(Box::new(|| lanes::crash(false)));
-    tracks[1].push(Box::new(|| package::lane(true)));
+    tracks[0].push(Box::new(|| lanes::crash(Profile::Ci, false)));
+    tracks[1].push(Box::new(|| package::quick(Profile::Ci)));
     let rest = heavy::ALL.iter().filter(|heavy| !heavy.night && !WAITING.concat().contains(&heavy.name));
     let mut rest: Track = rest.map(lane).collect();
     rest.push(Box::new(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));

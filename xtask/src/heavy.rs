@@ -7,6 +7,7 @@ use crate::exec::{self, cargo};
 use crate::kubernetes;
 use crate::lane::{Lane, Outcome};
 use crate::lanes::{at_least_one, outcome};
+use crate::profile::Profile;
 use crate::tools;
 
 /// A lane that is one test target.
@@ -171,8 +172,9 @@ pub(crate) fn named(name: &str) -> Option<&'static Heavy> {
 const NOT_RUN: &str = "NOT RUN";
 
 /// What builds and runs these test targets. Of the whole workspace each time, so that what they depend on is built once for all.
-pub(crate) fn tests(targets: &[&str]) -> Command {
-    let mut command = cargo(&["test", "--release", "--workspace"]);
+pub(crate) fn tests(profile: Profile, targets: &[&str]) -> Command {
+    let mut command = cargo(&["test", "--workspace"]);
+    command.args(profile.args());
     command.env(tools::VARIABLE, tools::folder());
     for target in targets {
         command.args(["--test", target]);
@@ -182,15 +184,15 @@ pub(crate) fn tests(targets: &[&str]) -> Command {
 
 impl Heavy {
     /// Runs it, bounded or in full; only one of its parts if that is named.
-    pub(crate) fn lane(&self, full: bool, part: Option<&str>) -> Lane {
-        Lane::run(self.name, || self.work(full, part).unwrap_or_else(Outcome::failed))
+    pub(crate) fn lane(&self, profile: Profile, full: bool, part: Option<&str>) -> Lane {
+        Lane::run(self.name, || self.work(profile, full, part).unwrap_or_else(Outcome::failed))
     }
 
-    fn work(&self, full: bool, part: Option<&str>) -> Result<Outcome, String> {
+    fn work(&self, profile: Profile, full: bool, part: Option<&str>) -> Result<Outcome, String> {
         // Each part has its own: they may be run beside each other.
         let name = [Some(self.name), part].into_iter().flatten().collect::<Vec<_>>().join("-");
         let log = exec::root().join(format!("target/{name}.log"));
-        let mut command = tests(self.targets);
+        let mut command = tests(profile, self.targets);
         command.args(["--", "--nocapture"]).env("RECOVER_LANE", if full { "full" } else { "bounded" });
         if let (Some(variable), Some(part)) = (self.parts, part) {
             command.env(variable, part);

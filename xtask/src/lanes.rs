@@ -7,6 +7,7 @@ use crate::heavy;
 use crate::kubernetes;
 use crate::lane::{Lane, Outcome};
 use crate::parallel;
+use crate::profile::Profile;
 use crate::tools;
 
 /// What came of a command, as a lane's outcome.
@@ -34,10 +35,11 @@ pub(crate) fn at_least_one(mut outcome: Outcome, what: &str) -> Outcome {
 }
 
 /// Everything that needs Rust and nothing else. Most of its time the slowest of it waits for sandboxes: so two tests for each processor.
-pub(crate) fn test() -> Lane {
+pub(crate) fn test(profile: Profile) -> Lane {
     const THREADS: &str = "RUST_TEST_THREADS";
     Lane::run("test", || {
         let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        command.args(profile.args());
         if std::env::var_os(THREADS).is_none() {
             command.env(THREADS, (2 * parallel::processors()).to_string());
         }
@@ -51,17 +53,19 @@ pub(crate) fn fmt() -> Lane {
 }
 
 /// No lint is left.
-pub(crate) fn clippy() -> Lane {
+pub(crate) fn clippy(profile: Profile) -> Lane {
     Lane::run("clippy", || {
-        one(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]), "there are lints")
+        let mut command = cargo(&["clippy", "--workspace", "--all-targets"]);
+        command.args(profile.args()).args(["--", "-D", "warnings"]);
+        one(command, "there are lints")
     })
 }
 
 /// The documentation builds, with every link in it.
-pub(crate) fn doc() -> Lane {
+pub(crate) fn doc(profile: Profile) -> Lane {
     Lane::run("doc", || {
         let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
-        command.env("RUSTDOCFLAGS", "-D warnings");
+        command.args(profile.args()).env("RUSTDOCFLAGS", "-D warnings");
         one(command, "the documentation has warnings")
     })
 }
@@ -132,10 +136,10 @@ pub(crate) fn loom() -> Lane {
 }
 
 /// The kill matrix.
-pub(crate) fn crash(full: bool) -> Lane {
+pub(crate) fn crash(profile: Profile, full: bool) -> Lane {
     Lane::run(if full { "crash --full" } else { "crash" }, || {
         let log = exec::root().join("target/crash.log");
-        let mut command = heavy::tests(&["crash"]);
+        let mut command = heavy::tests(profile, &["crash"]);
         command.args(["--", "--nocapture"]).env("RECOVER_CRASH", if full { "full" } else { "bounded" });
         let ran = exec::run_into(&mut command, "crash", &log);
         if let Ok(ran) = &ran
@@ -151,31 +155,45 @@ pub(crate) fn crash(full: bool) -> Lane {
     })
 }
 
-/// Builds what the heavy lanes run, so that those that run beside each other do not wait for one another's compiler.
-pub(crate) fn build() -> Lane {
+/// Builds every test, those of the heavy lanes too, so that none of them waits for another's compiler.
+pub(crate) fn build(profile: Profile) -> Lane {
     Lane::run("build", || {
         let lanes = heavy::ALL.iter().filter(|heavy| !heavy.night);
-        let targets: Vec<&str> = lanes.flat_map(|heavy| heavy.targets).copied().chain(["crash"]).collect();
-        let mut command = heavy::tests(&targets);
-        command.arg("--no-run");
-        let mut outcome = one(command, "a release build failed");
-        outcome.notes.extend(kubernetes::build().err());
-        outcome
+        let targets: Vec<&str> = lanes.flat_map(|heavy| heavy.targets).copied().chain(["crash", "package"]).collect();
+        let mut command = heavy::tests(profile, &targets);
+        command.args(["--no-run", "--lib", "--bins", "--examples", "--tests"]);
+        one(command, "the tests could not be built")
     })
 }
 
-/// Measures, or with `quick` only counts.
-pub(crate) fn bench(quick: bool) -> Lane {
-    Lane::run(if quick { "bench --quick" } else { "bench" }, || {
-        if quick {
-            return one(cargo(&["run", "--release", "--example", "bench", "--", "--quick"]), "the benchmark failed");
-        }
-        match exec::run(&mut cargo(&["build", "--profile", "dist", "--bin", "recover"])) {
+/// Builds what the lanes on Kubernetes run. Where it cannot be built, they say so themselves, and that they were not run.
+pub(crate) fn kubernetes() -> Lane {
+    Lane::run("kubernetes", || Outcome { notes: kubernetes::build().err().into_iter().collect(), ..Outcome::default() })
+}
+
+/// Counts what the benchmark does: records, durable commits.
+pub(crate) fn bench_quick(profile: Profile) -> Lane {
+    Lane::run("bench --quick", || {
+        // Of the whole workspace, as the tests are: what they need is built once for both.
+        let mut build = cargo(&["build", "--workspace", "--bin", "recover", "--example", "bench"]);
+        build.args(profile.args());
+        match exec::run(&mut build) {
             Ok(ran) if ran.ok => {
-                one(cargo(&["run", "--profile", "dist", "--example", "bench"]), "the benchmark failed")
+                let mut bench = exec::command(profile.folder().join("examples/bench"));
+                bench.arg("--quick");
+                one(bench, "the benchmark failed")
             }
             Ok(_) => Outcome::failed("the build failed"),
             Err(why) => Outcome::failed(why),
         }
+    })
+}
+
+/// Measures, in the profile of the packages.
+pub(crate) fn bench() -> Lane {
+    Lane::run("bench", || match exec::run(&mut cargo(&["build", "--profile", "dist", "--bin", "recover"])) {
+        Ok(ran) if ran.ok => one(cargo(&["run", "--profile", "dist", "--example", "bench"]), "the benchmark failed"),
+        Ok(_) => Outcome::failed("the build failed"),
+        Err(why) => Outcome::failed(why),
     })
 }

@@ -11,11 +11,13 @@ mod lanes;
 mod mutants;
 mod package;
 mod parallel;
+mod profile;
 mod tools;
 
 use std::process::ExitCode;
 
 use args::{Command, Parsed};
+use profile::Profile;
 
 fn main() -> ExitCode {
     match args::parse(std::env::args().skip(1)) {
@@ -34,13 +36,15 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> ExitCode {
     let done = match command {
         Command::Ci { seconds } => return ci::run(*seconds),
-        Command::Test => lane::report(lanes::test()),
-        Command::Heavy { heavy, full, part } => lane::report(heavy.lane(*full, part.as_deref())),
+        Command::Test => lane::report(lanes::test(Profile::Dev)),
+        Command::Heavy { heavy, full, part } => lane::report(heavy.lane(Profile::Release, *full, part.as_deref())),
         Command::Mutants(work) => lane::report(mutants::lane(work)),
-        Command::Package { quick } => lane::report(package::lane(*quick)),
+        Command::Package { quick: true } => lane::report(package::quick(Profile::Dev)),
+        Command::Package { quick: false } => lane::report(package::lane()),
         Command::Loom => lane::report(lanes::loom()),
-        Command::Crash { full } => lane::report(lanes::crash(*full)),
-        Command::Bench { quick } => lane::report(lanes::bench(*quick)),
+        Command::Crash { full } => lane::report(lanes::crash(Profile::Release, *full)),
+        Command::Bench { quick: true } => lane::report(lanes::bench_quick(Profile::Release)),
+        Command::Bench { quick: false } => lane::report(lanes::bench()),
         Command::Graphs { check: true } => lane::report(lanes::graphs_check()),
         Command::Graphs { check: false } => lane::report(lanes::graphs_write()),
         Command::Fuzz { targets, bound } => lane::report(fuzz::lane(targets, *bound)),

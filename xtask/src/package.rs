@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::exec::{self, cargo};
 use crate::heavy::Heavy;
 use crate::lane::{Lane, Outcome};
+use crate::profile::Profile;
 
 /// What tries it out.
 const TRIAL: Heavy = Heavy { name: "package", title: "", text: "", targets: &["package"], night: false, parts: None };
@@ -16,35 +17,39 @@ fn folder() -> PathBuf {
     exec::root().join("target/package")
 }
 
-/// Builds the packages, and tries them out unless only the building is wanted.
-pub(crate) fn lane(quick: bool) -> Lane {
-    Lane::run(if quick { "package --quick" } else { "package" }, || {
-        // What is only tried out need not be fast.
-        match build(if quick { "dev" } else { "dist" }) {
-            Ok(made) => {
-                let mut outcome = TRIAL.lane(!quick, None).outcome;
-                outcome.notes.extend(made);
-                outcome
-            }
-            Err(why) => Outcome::failed(why),
-        }
-    })
+/// Builds the packages as they are given to others, and tries them out.
+pub(crate) fn lane() -> Lane {
+    Lane::run("package", || tried(dist(), Profile::Release, true))
 }
 
-/// Builds everything; what was made, in words.
-fn build(profile: &str) -> Result<Vec<String>, String> {
-    let host = host()?;
+/// The same with a binary of the profile that tests are built in: what is only tried out need not be fast.
+pub(crate) fn quick(profile: Profile) -> Lane {
+    Lane::run("package --quick", || tried(linked(profile), profile, false))
+}
+
+fn tried(binary: Result<PathBuf, String>, profile: Profile, full: bool) -> Outcome {
+    match binary.and_then(|binary| build(&binary)) {
+        Ok(made) => {
+            let mut outcome = TRIAL.lane(profile, full, None).outcome;
+            outcome.notes.extend(made);
+            outcome
+        }
+        Err(why) => Outcome::failed(why),
+    }
+}
+
+/// Builds everything around the binary; what was made, in words.
+fn build(binary: &Path) -> Result<Vec<String>, String> {
     let version = version()?;
     let arch = said("dpkg", &["--print-architecture"])?;
     let out = folder();
     if out.exists() {
         std::fs::remove_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
     }
-    let binary = binary(&host, profile)?;
     let image = out.join("image");
-    put(&binary, &image.join("recover"), 0o755)?;
+    put(binary, &image.join("recover"), 0o755)?;
     let tree = out.join("tree");
-    stage(&binary, &tree)?;
+    stage(binary, &tree)?;
     let archive = format!("recover-{version}-{arch}.tar.gz");
     let tar = ["--owner=0", "--group=0", "--sort=name", "-czf", &archive, "-C", "tree", "."];
     ran("tar", &tar, &out)?;
@@ -79,24 +84,24 @@ fn version() -> Result<String, String> {
     version.map(str::to_owned).ok_or_else(|| "cargo metadata does not name recover".into())
 }
 
-/// A binary that needs no library. musl where its target is installed, else glibc, whose resolver is part of it since 2.34.
-fn binary(host: &str, profile: &str) -> Result<PathBuf, String> {
-    let root = exec::root().join("target");
-    // Only the last crate is built for it: what is below is shared with the tests' build, where it has the same features.
-    if profile == "dev" {
-        let flags = ["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"];
-        let mut build = cargo(&["rustc", "--package", "recover", "--bin", "recover"]);
-        build.args(flags);
-        // Cargo's folder for `dev` has an older name.
-        return built(&mut build).map(|()| root.join("debug/recover"));
-    }
+/// A binary that needs no library. Only the last crate is built for it: what is below is shared with the tests' build, where it has
+/// the same features.
+fn linked(profile: Profile) -> Result<PathBuf, String> {
+    let mut build = cargo(&["rustc", "--package", "recover", "--bin", "recover"]);
+    build.args(profile.args()).args(["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"]);
+    built(&mut build).map(|()| profile.folder().join("recover"))
+}
+
+/// A fast binary that needs no library. musl where its target is installed, else glibc, whose resolver is part of it since 2.34.
+fn dist() -> Result<PathBuf, String> {
+    let host = host()?;
     let musl = host.replace("-gnu", "-musl");
     let installed = PathBuf::from(said("rustc", &["--print", "sysroot"])?).join("lib/rustlib").join(&musl).is_dir();
-    let target = if installed { &musl } else { host };
-    let mut build = cargo(&["build", "--bin", "recover", "--profile", profile, "--target", target]);
+    let target = if installed { musl } else { host };
+    let mut build = cargo(&["build", "--bin", "recover", "--profile", "dist", "--target", &target]);
     build.env("RUSTFLAGS", "-C target-feature=+crt-static");
     build.env("CARGO_PROFILE_DIST_DEBUG", "0").env("CARGO_PROFILE_DIST_STRIP", "symbols");
-    built(&mut build).map(|()| root.join(target).join(profile).join("recover"))
+    built(&mut build).map(|()| exec::root().join("target").join(target).join("dist/recover"))
 }
 
 fn built(build: &mut Command) -> Result<(), String> {

@@ -67,9 +67,10 @@ Arguments for one test only: use `cargo test -p CRATE NAME`.";
 const CI: &str = "\
 Usage: cargo xtask ci [--seconds N]
 
-Runs, in this order, and every one even if an earlier one failed:
-  test, fmt, clippy, doc, own scenario, deny, loom, mutants --judge, build; then beside each other crash, the bounded form of every lane
-  that has `--full`, and fuzz (N seconds for each target, 60 by default); and alone again bench --quick
+Runs every one of these, even if an earlier one failed, in the profile `ci`, which is built once for all of them:
+  build, package --quick, and beside them kubernetes, loom; then beside each other test, own scenario, real; faults, lossy, crash; fmt, clippy,
+  doc, deny, mutants --judge, the bounded form of every other lane that has `--full`, bench --quick, and fuzz (N seconds for each target,
+  60 by default)
 Prints a table of lanes, tests and times at the end, and alone on the last line `N passed, N failed`: the tests executed, as
 libtest counted them, where a lane that failed without a failed test counts as one failed.
 cargo-deny and cargo-fuzz are installed into ~/.cache/recover-tools (or RECOVER_TOOLS) if they are missing. Without a network,
@@ -125,8 +126,7 @@ const BENCH: &str = "\
 Usage: cargo xtask bench [--quick]
 
 Runs `examples/bench` in the profile of the packages, `dist`; with --quick in release, and checks counts (records, durable commits)
-and never a time, so that it can
-run on a machine that is busy.";
+and never a time, so that it can run on a machine that is busy.";
 
 const PACKAGE: &str = "\
 Usage: cargo xtask package [--quick]

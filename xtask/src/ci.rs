@@ -15,43 +15,44 @@ type Track = Vec<Box<dyn FnOnce() -> Lane + Send>>;
 /// Runs every lane, whatever came of the ones before.
 pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
     let mut lanes = beside(built());
-    lanes.extend(beside(light()));
-    lanes.extend(beside(heavy(fuzz_seconds)));
-    lanes.push(lanes::bench_quick(Profile::Ci));
+    lanes.extend(beside(all_else(fuzz_seconds)));
     print!("{}", summary(&lanes));
     if lanes.iter().all(Lane::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What is built, with nothing else of cargo's beside it that is built in the same folder: one would wait for the other.
+/// What the other lanes run. It stands alone: of cargo's commands for one profile all wait for the one that builds.
 fn built() -> Vec<Track> {
-    vec![vec![Box::new(|| lanes::build(Profile::Ci))], vec![Box::new(lanes::kubernetes), Box::new(lanes::loom)]]
-}
-
-/// What needs none of the systems that the heavy lanes run on: the tests wait for sandboxes most of the time, and the compilers
-/// for nothing.
-fn light() -> Vec<Track> {
-    let judge = || mutants::lane(&mutants::Work { judge: true, ..mutants::Work::default() });
     vec![
-        // The committed graphs are compared by a test: it is no lane here.
-        vec![Box::new(|| lanes::test(Profile::Ci)), Box::new(lanes::own_scenario)],
-        vec![Box::new(lanes::fmt), Box::new(|| lanes::clippy(Profile::Ci)), Box::new(|| lanes::doc(Profile::Ci))],
-        vec![Box::new(lanes::deny), Box::new(judge)],
+        vec![Box::new(|| lanes::build(Profile::Ci)), Box::new(|| package::quick(Profile::Ci))],
+        vec![Box::new(lanes::kubernetes), Box::new(lanes::loom)],
     ]
 }
 
-/// The heavy lanes. Those that wait for sandboxes most of the time stand beside those that compute.
-fn heavy(fuzz_seconds: u32) -> Vec<Track> {
+/// The lanes that wait for sandboxes most of the time, and beside them those that compute, or are built elsewhere.
+fn all_else(fuzz_seconds: u32) -> Vec<Track> {
     const WAITING: [&[&str]; 2] = [&["real"], &["faults", "lossy"]];
-    let lane = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> { Box::new(|| heavy.lane(Profile::Ci, false, None)) };
-    let mut tracks: Vec<Track> =
-        WAITING.iter().map(|names| names.iter().filter_map(|name| heavy::named(name)).map(lane).collect()).collect();
-    tracks[0].push(Box::new(|| lanes::crash(Profile::Ci, false)));
-    tracks[1].push(Box::new(|| package::quick(Profile::Ci)));
+    let lane = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> {
+        Box::new(|| heavy.lane(Profile::Ci, false, None))
+    };
+    let waiting = |names: &[&str]| -> Track { names.iter().filter_map(|name| heavy::named(name)).map(lane).collect() };
+    // The committed graphs are compared by a test: it is no lane here.
+    let mut tests: Track = vec![Box::new(|| lanes::test(Profile::Ci)), Box::new(lanes::own_scenario)];
+    tests.extend(waiting(WAITING[0]));
+    let mut sandboxes = waiting(WAITING[1]);
+    sandboxes.push(Box::new(|| lanes::crash(Profile::Ci, false)));
+    let judge = || mutants::lane(&mutants::Work { judge: true, ..mutants::Work::default() });
+    let mut computing: Track = vec![
+        Box::new(lanes::fmt),
+        Box::new(|| lanes::clippy(Profile::Dev)),
+        Box::new(|| lanes::doc(Profile::Dev)),
+        Box::new(lanes::deny),
+        Box::new(judge),
+    ];
     let rest = heavy::ALL.iter().filter(|heavy| !heavy.night && !WAITING.concat().contains(&heavy.name));
-    let mut rest: Track = rest.map(lane).collect();
-    rest.push(Box::new(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));
-    tracks.push(rest);
-    tracks
+    computing.extend(rest.map(lane));
+    computing.push(Box::new(|| lanes::bench_quick(Profile::Ci)));
+    computing.push(Box::new(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));
+    vec![tests, sandboxes, computing]
 }
 
 /// Runs the tracks beside each other. The lanes come back in the order of their tracks.
@@ -103,9 +104,11 @@ mod tests {
 
     #[test]
     fn every_heavy_lane_is_in_one_track() {
-        // The kill matrix, the packages and the fuzz targets besides.
-        let count: usize = heavy(1).iter().map(Vec::len).sum();
-        assert_eq!(count, heavy::ALL.iter().filter(|heavy| !heavy.night).count() + 3);
+        const OTHERS: [&str; 9] =
+            ["test", "own scenario", "crash", "fmt", "clippy", "doc", "deny", "mutants --judge", "bench --quick"];
+        let count: usize = all_else(1).iter().map(Vec::len).sum();
+        // The fuzz targets besides.
+        assert_eq!(count, heavy::ALL.iter().filter(|heavy| !heavy.night).count() + OTHERS.len() + 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Runs mutants with a build for each, by cargo-mutants: those that cannot be put into one build with the others. And the copy of the
 //! tree that all of them are run in, so that the tree can be worked in meanwhile.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::{Package, Round};
 use crate::{exec, tools};
 
 /// How many are run before what came of them is written: what is stopped loses no more than that.
-const BATCH: usize = 20;
+const BATCH: usize = 5;
 
 fn folder() -> PathBuf {
     exec::root().join("target/mutants")
@@ -111,6 +112,10 @@ fn mutated<'a>(
     command.arg(format!("--timeout={}", limit.as_secs()));
     command.args(round.targets.iter().map(|target| format!("--cargo-test-arg={target}")));
     command.args(todo.iter().map(|mutant| format!("--re=^{}$", literal(&mutant.name))));
+    // Not every kind is chosen by its name: without the files it would run those of the whole package.
+    command.args(
+        todo.iter().map(|mutant| &mutant.file).collect::<BTreeSet<_>>().iter().map(|file| format!("--file={file}")),
+    );
     surroundings(&mut command);
     eprintln!("{} mutants of {}, against {}", todo.len(), package.name, round.targets.join(" "));
     // It exits with an error if something survived, so its lists are asked and not its exit code.

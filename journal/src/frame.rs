@@ -222,4 +222,27 @@ mod tests {
             assert!(view.records().any(|r| r.is_err()), "{count}");
         }
     }
+
+    #[test]
+    fn how_long_a_frame_is_can_be_told_from_its_header_alone() {
+        let mut builder = FrameBuilder::default();
+        builder.begin();
+        entries::run(1, 2).iter().for_each(|entry| builder.add(entry));
+        let bytes = builder.finish(1, Digest::ZERO).0.to_vec();
+        assert_eq!(FrameView::len_of(&bytes[..FRAME_HEADER]), Some(bytes.len()));
+        assert_eq!(FrameView::len_of(&bytes[..8]), None, "what is not there says nothing");
+        assert_eq!(FrameView::len_of(&[0; FRAME_HEADER]), None);
+        let of = |magic: &[u8], len: usize| {
+            let mut header = bytes[..FRAME_HEADER].to_vec();
+            header[..8].copy_from_slice(magic);
+            header[12..16].copy_from_slice(&(len as u32).to_le_bytes());
+            FrameView::len_of(&header)
+        };
+        assert_eq!(of(b"rcvframf", bytes.len()), None, "another beginning, and a length that a frame can have");
+        for (len, told) in
+            [(FRAME_HEADER - 1, false), (FRAME_HEADER, true), (FRAME_LEN_MAX, true), (FRAME_LEN_MAX + 1, false)]
+        {
+            assert_eq!(of(&MAGIC, len), told.then_some(len));
+        }
+    }
 }

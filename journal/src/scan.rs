@@ -81,8 +81,8 @@ impl<'a> Cursor<'a> {
         if is_zero(rest) {
             return Tail::Zero;
         }
-        let last = trimmed(rest).len().saturating_sub(1);
-        let bad = |what, torn| Tail::Bad { what, torn, until: self.offset() + last as u64 + 1 };
+        let until = self.offset() + trimmed(rest).len() as u64;
+        let bad = |what, torn| Tail::Bad { what, torn, until };
         if let Some((summary, len, hash)) = Summary::decode(rest, self.offset()) {
             return match rest.get(len..) {
                 Some(after) if is_zero(after) => Tail::Summary(Box::new(summary), hash),
@@ -96,13 +96,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Whether something valid stands behind this place, where nothing valid stands.
     fn something_valid_follows(&self) -> bool {
-        let mut after = Self { offset: self.offset + 1, ..*self };
-        if after.seek() {
-            return true;
-        }
+        let mut after = *self;
         // A summary is written when every frame before it is durable: it must not stand after a torn one.
-        summary_at_end(self.bytes).is_some()
+        after.seek() || summary_at_end(self.bytes).is_some()
     }
 
     /// As [`Cursor::seek`], past whatever stands here.
@@ -147,4 +145,113 @@ pub(crate) fn entries(view: &FrameView<'_>, entries: &mut Vec<Entry>) -> Result<
         entries.push(Entry::decode(record?.bytes)?);
     }
     Ok(view.hash(entries.iter().map(Entry::hash)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::FrameBuilder;
+    use crate::summary::SummaryBuilder;
+    use crate::testing::entries;
+
+    const HEADER: &[u8] = &[0; SEGMENT_HEADER];
+
+    /// A frame of one record, and its hash.
+    fn frame(number: u64, prev: Digest) -> (Vec<u8>, Digest) {
+        let mut builder = FrameBuilder::default();
+        builder.begin();
+        builder.add(&entries::run(number, 1)[0]);
+        let (bytes, hash) = builder.finish(number, prev);
+        (bytes.to_vec(), hash)
+    }
+
+    /// A cursor behind the first frame of a segment that goes on with `rest`, what it sees there, and where that begins.
+    fn after_one(rest: &[&[u8]]) -> (Tail, u64) {
+        let one = frame(1, Digest::ZERO).0;
+        let bytes = [HEADER, one.as_slice(), &rest.concat()].concat();
+        let mut cursor = Cursor::new(&bytes, 1, Some(Digest::ZERO));
+        assert!(cursor.step().is_some());
+        assert!(cursor.step().is_none(), "what stands there is not the next frame");
+        (cursor.tail(), cursor.offset())
+    }
+
+    #[test]
+    fn a_frame_is_taken_where_its_number_and_its_predecessor_are_the_expected_ones() {
+        let (one, hash) = frame(1, Digest::ZERO);
+        let two = frame(2, hash).0;
+        let bytes = [HEADER, one.as_slice(), &two].concat();
+        let mut cursor = Cursor::new(&bytes, 1, Some(Digest::ZERO));
+        assert_eq!(cursor.step().map(|(view, at)| (view.number, at)), Some((1, 128)));
+        cursor.follow(hash);
+        assert_eq!(cursor.step().map(|(view, at)| (view.number, at)), Some((2, 128 + one.len() as u64)));
+        assert_eq!(cursor.tail(), Tail::Zero);
+
+        assert!(Cursor::new(&bytes, 2, None).step().is_none(), "another number than expected");
+        let mut cursor = Cursor::new(&bytes, 1, None);
+        assert!(cursor.step().is_some());
+        cursor.follow(Digest::of(b"another frame"));
+        assert!(cursor.step().is_none(), "another predecessor than expected");
+        let until = bytes.len() as u64;
+        assert_eq!(cursor.tail(), Tail::Bad { what: What::Chain, torn: false, until });
+    }
+
+    #[test]
+    fn a_write_that_was_cut_short_is_torn_up_to_its_last_byte_unless_something_valid_follows() {
+        let bad = |torn, until| Tail::Bad { what: What::Frame, torn, until };
+        let (tail, at) = after_one(&[b"torn", &[0; 90]]);
+        assert_eq!(tail, bad(true, at + 4));
+
+        let (later, older) = (frame(3, Digest::ZERO).0, frame(1, Digest::ZERO).0);
+        let (tail, at) = after_one(&[b"torn", &[0; 9], &later]);
+        assert_eq!(tail, bad(false, at + 13 + later.len() as u64));
+        let (tail, at) = after_one(&[b"torn", &[0; 9], &older]);
+        assert_eq!(tail, bad(true, at + 13 + older.len() as u64), "a frame from before says nothing");
+
+        let summary = |at| SummaryBuilder::new(1, 1, Digest::ZERO).into_summary().encode(at).0;
+        let (written, misplaced) = (summary(at + 4), summary(at + 5));
+        let until = at + 4 + written.len() as u64;
+        assert_eq!(after_one(&[b"torn", &written]).0, bad(false, until));
+        assert_eq!(after_one(&[b"torn", &written, &[0; 90]]).0, bad(false, until));
+        assert_eq!(after_one(&[b"torn", &misplaced]).0, bad(true, until), "its trailer leads elsewhere");
+    }
+
+    #[test]
+    fn a_summary_is_followed_by_nothing_but_zeros() {
+        let summary = SummaryBuilder::new(1, 1, Digest::ZERO).into_summary();
+        let at = after_one(&[]).1;
+        let (written, hash) = summary.encode(at);
+        let len = written.len() as u64;
+        for zeros in [0, 90] {
+            let (tail, _) = after_one(&[&written, &vec![0; zeros]]);
+            assert_eq!(tail, Tail::Summary(Box::new(summary.clone()), hash));
+        }
+        let (tail, _) = after_one(&[&written, &[0; 9], &[1], &[0; 9]]);
+        assert_eq!(tail, Tail::Bad { what: What::Stray, torn: false, until: at + len + 10 });
+    }
+
+    #[test]
+    fn the_summary_is_found_from_the_end_also_before_zeros() {
+        let summary = SummaryBuilder::new(1, 1, Digest::ZERO).into_summary();
+        let written = summary.encode(128).0;
+        for zeros in [0, 1, 90] {
+            let bytes = [HEADER, written.as_slice(), &vec![0; zeros]].concat();
+            assert_eq!(summary_at_end(&bytes).as_ref(), Some(&summary));
+        }
+        for none in [vec![], HEADER.to_vec(), [HEADER, frame(1, Digest::ZERO).0.as_slice()].concat()] {
+            assert_eq!(summary_at_end(&none), None);
+        }
+    }
+
+    #[test]
+    fn what_is_sought_is_the_next_valid_frame_that_is_not_older() {
+        let (one, three, four) = (frame(1, Digest::ZERO).0, frame(3, Digest::ZERO).0, frame(4, Digest::ZERO).0);
+        let bytes = [HEADER, three.as_slice(), b"something", &one, &four].concat();
+        let mut cursor = Cursor::new(&bytes, 3, Some(Digest::of(b"another frame")));
+        assert!(cursor.seek());
+        assert_eq!((cursor.offset(), cursor.next), (128, 3), "the one that stands here");
+        assert!(cursor.seek_on());
+        assert_eq!((cursor.offset(), cursor.next), ((bytes.len() - four.len()) as u64, 4));
+        assert!(cursor.step().is_some(), "whatever it names as its predecessor");
+        assert!(!cursor.seek_on());
+    }
 }

@@ -49,7 +49,8 @@ impl SegmentHeader {
         let mut bytes = [0; SEGMENT_HEADER];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..10].copy_from_slice(&FORMAT.to_le_bytes());
-        bytes[10..12].copy_from_slice(&(u16::from(self.after_damage) * AFTER_DAMAGE).to_le_bytes());
+        let flags = if self.after_damage { AFTER_DAMAGE } else { 0 };
+        bytes[10..12].copy_from_slice(&flags.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_frame.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.capacity.to_le_bytes());

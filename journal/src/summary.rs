@@ -17,8 +17,6 @@ const RUN: usize = 120;
 const LATCH: usize = 24;
 /// The length of the trailer that says where the summary begins: the last bytes of a sealed segment's file.
 pub(crate) const TRAILER: usize = 16;
-/// No summary is longer, whatever its bytes say: a segment's worth of the shortest records.
-const SUMMARY_LEN_MAX: usize = 256 << 20;
 /// By how much one record can lengthen its segment's summary.
 pub(crate) const PER_RECORD: usize = RUN + LATCH;
 /// The length of the summary of no records.
@@ -199,9 +197,6 @@ impl Summary {
             return None;
         }
         let len = u32_at(bytes, 12)? as usize;
-        if len > SUMMARY_LEN_MAX {
-            return None;
-        }
         let bytes = bytes.get(..len)?;
         if Self::offset_in_trailer(bytes)? != offset {
             return None;
@@ -276,7 +271,7 @@ impl RunPart {
         for number in [self.first_seq, self.last_seq, self.kinds, self.first_offset, self.last_offset] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let flags = u8::from(self.begins) | u8::from(self.closes) << 1;
+        let flags = u8::from(self.begins) + 2 * u8::from(self.closes);
         out.extend_from_slice(&[self.last_kind as u8, flags, 0, 0]);
     }
 
@@ -305,4 +300,64 @@ impl RunPart {
 /// By how much a batch can lengthen the log: its records and their part of the summary. Bytes.
 pub(crate) fn footprint(batch: &[Entry]) -> usize {
     batch.iter().map(|entry| entry.bytes().len() + PER_RECORD).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::entries;
+
+    /// Two runs in two frames: one begins and ends here, the other only begins.
+    fn builder() -> SummaryBuilder {
+        let mut builder = SummaryBuilder::new(3, 9, Digest::of(b"frame 8"));
+        for (frame, offset, records) in [(9, 128, entries::closed_run(1, 3)), (10, 700, entries::run(2, 1))] {
+            records.iter().for_each(|entry| builder.note(entry.header(), entry.hash(), frame, offset));
+            builder.frame(frame, Digest::of(b"a frame"));
+        }
+        builder
+    }
+
+    /// What is read of a summary that was encoded, its checksum being right.
+    fn read(summary: &Summary) -> Option<Summary> {
+        Summary::decode(&summary.encode(640).0, 640).map(|(read, ..)| read)
+    }
+
+    #[test]
+    fn a_summary_is_what_was_encoded_at_its_place_and_at_no_other_and_no_flip_is() {
+        let builder = builder();
+        let (bytes, hash) = builder.get().encode(640);
+        assert_eq!(builder.encoded_len(), bytes.len(), "its length is known before it is made");
+        let decoded = Summary::decode(&bytes, 640);
+        assert_eq!(decoded, Some((builder.into_summary(), bytes.len(), hash)));
+        assert_eq!(Summary::decode(&bytes, 641), None);
+        assert_eq!(Summary::decode(&bytes[..bytes.len() - 1], 640), None);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Summary::decode(&flipped, 640), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_summary_of_no_frames_is_one_and_counts_from_the_frame_before() {
+        let empty = SummaryBuilder::new(2, 5, Digest::of(b"frame 4")).into_summary();
+        assert_eq!((empty.last_frame, empty.encoded_len()), (4, EMPTY));
+        assert_eq!(read(&empty), Some(empty));
+    }
+
+    /// A checksum can be made right on purpose: what is inside must make sense by itself.
+    #[test]
+    fn a_summary_that_contradicts_itself_is_none() {
+        let whole = builder().into_summary();
+        assert_eq!(read(&whole).as_ref(), Some(&whole));
+        let last = Summary { first_frame: NUMBER_END - 1, last_frame: NUMBER_END - 1, ..whole.clone() };
+        assert_eq!(read(&last).as_ref(), Some(&last), "the highest numbers that there are");
+        let latch_of = |place| Summary { latches: vec![(place, Latch::Claim, entries::subject(1))], ..whole.clone() };
+        assert!(read(&latch_of(1)).is_some(), "of the second of two runs");
+        assert_eq!(read(&latch_of(2)), None, "of a third, which is not there");
+        for (first_frame, last_frame) in [(0, 0), (NUMBER_END, NUMBER_END), (9, NUMBER_END), (9, 7)] {
+            let odd = Summary { first_frame, last_frame, ..whole.clone() };
+            assert_eq!(read(&odd), None, "frames {first_frame} to {last_frame}");
+        }
+    }
 }

@@ -23,9 +23,9 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Whether it is as it was written, as far as its name and header say.
+    /// Whether it is as it was written, as far as its name says. It has its header then: a survey holds no sound one without.
     pub(crate) const fn is_sound(&self) -> bool {
-        self.header.is_some() && matches!(self.file.condition, Condition::Sound)
+        matches!(self.file.condition, Condition::Sound)
     }
 }
 
@@ -275,7 +275,8 @@ impl Survey {
             }
             let what = match tail {
                 Tail::Bad { what, .. } => what,
-                Tail::Zero | Tail::Summary(..) if short => What::Short,
+                // Behind a summary the space was given back.
+                Tail::Zero if short => What::Short,
                 Tail::Zero | Tail::Summary(..) => What::Chain,
             };
             return Err(damage(cursor.offset(), cursor.next, what).into());
@@ -406,10 +407,13 @@ pub(crate) fn read_summary(
     let mut bytes = Vec::new();
     let trailer = size.saturating_sub(TRAILER as u64);
     read_into(open, &mut bytes, trailer, TRAILER).map_err(failed())?;
-    let Some(offset) = Summary::offset_in_trailer(&bytes).filter(|offset| *offset < size) else { return Ok(None) };
-    let Ok(len) = usize::try_from(size - offset) else { return Ok(None) };
+    let Some(offset) = Summary::offset_in_trailer(&bytes) else { return Ok(None) };
+    let Some(len) = size.checked_sub(offset).and_then(|len| usize::try_from(len).ok()) else { return Ok(None) };
     read_into(open, &mut bytes, offset, len).map_err(failed())?;
     Ok(Summary::decode(&bytes, offset)
         .filter(|(_, used, _)| *used == bytes.len())
         .map(|(summary, _, hash)| (summary, hash, offset)))
 }
+
+#[cfg(test)]
+mod tests;

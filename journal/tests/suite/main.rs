@@ -9,6 +9,7 @@ mod contract;
 mod format;
 mod index;
 mod live;
+mod looking;
 mod model;
 mod salvage;
 mod words;

@@ -106,6 +106,9 @@ fn a_frame_in_the_last_segment_blocks_everyone_it_cannot_rule_out() {
     let open_run = Script::after(&run(3, 2)[1]).intend(entries::effect(3, 9));
     assert_eq!(journal.append_blocking(vec![open_run]), Err(JournalError::Conflict(Conflict::Blocked)));
     assert!(journal.reader().run(id(3)).is_err(), "it may have gone on in what is lost");
+    let open_runs = journal.reader().open_runs().unwrap().runs;
+    let of_3: Vec<_> = open_runs.iter().filter(|(run, _)| *run == id(3)).map(|(_, records)| records.is_err()).collect();
+    assert_eq!(of_3, [true], "and so it is told among those that are open");
     assert_eq!(journal.reader().run(id(5)).unwrap().len(), 2);
     journal.clear(subject(70), AUTHOR, "looked").unwrap();
     journal.append_blocking(run(70, 1)).unwrap();

@@ -168,7 +168,7 @@ impl Index {
         let acked = self.progress.acked();
         let begun = Instant::now();
         while self.status.state.load(Ordering::Acquire) != 1 || self.status.applied.load(Ordering::Acquire) < acked {
-            if begun.elapsed() > limit || self.status.state.load(Ordering::Acquire) == 2 {
+            if is_over(limit, begun) || self.status.state.load(Ordering::Acquire) == 2 {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -182,10 +182,15 @@ impl Index {
         self.progress.call();
         let Some(thread) = self.thread.take() else { return };
         let begun = Instant::now();
-        while !thread.is_finished() && begun.elapsed() < ASK_LIMIT {
+        while !thread.is_finished() && !is_over(ASK_LIMIT, begun) {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// Whether more than this time has gone by.
+fn is_over(limit: Duration, begun: Instant) -> bool {
+    limit.checked_sub(begun.elapsed()).is_none()
 }
 
 impl Drop for Index {
@@ -200,6 +205,35 @@ struct Keeper {
     reader: Reader,
     progress: Arc<Progress>,
     status: Arc<Status>,
+}
+
+/// What the keeper does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It takes what the log has and the index has not.
+    Take,
+    /// It waits until the log moves, or for so long.
+    Rest(Option<Duration>),
+}
+
+/// When the keeper takes from the log.
+struct Patience {
+    /// How far the log had come when the keeper last looked.
+    seen: u64,
+    /// Whether the index held all that the log held, once since it was opened.
+    caught_up: bool,
+}
+
+impl Patience {
+    fn next(&mut self, applied: u64, acked: u64) -> Turn {
+        let busy = std::mem::replace(&mut self.seen, acked) != acked;
+        if applied == acked {
+            self.caught_up = true;
+            return Turn::Rest(None);
+        }
+        // The log goes first: the index goes on when it is quiet, and disturbs no sync with writes of its own.
+        if busy && self.caught_up { Turn::Rest(Some(QUIET)) } else { Turn::Take }
+    }
 }
 
 /// Why the keeper stops with a store.
@@ -271,23 +305,18 @@ impl Keeper {
         let mut follower = self.reader.follow(applied);
         self.status.applied.store(applied, Ordering::Release);
         self.status.state.store(1, Ordering::Release);
-        let mut behind_at_open = true;
-        let mut acked = self.progress.acked();
+        let mut patience = Patience { seen: self.progress.acked(), caught_up: false };
         loop {
             if let Some(stop) = self.answer(store) {
                 return stop;
             }
-            let seen = std::mem::replace(&mut acked, self.progress.acked());
-            let busy = acked != seen;
-            if applied == acked {
-                behind_at_open = false;
-                self.rest(acked, None);
-                continue;
-            }
-            if busy && !behind_at_open {
-                // The log goes first: the index goes on when it is quiet, and disturbs no sync with writes of its own.
-                self.rest(acked, Some(QUIET));
-                continue;
+            let acked = self.progress.acked();
+            match patience.next(applied, acked) {
+                Turn::Rest(limit) => {
+                    self.rest(acked, limit);
+                    continue;
+                }
+                Turn::Take => {}
             }
             // A log that cannot be read is not the index's fault: it stays behind, and says so.
             let frames = follower.poll(acked).unwrap_or_default();
@@ -345,7 +374,10 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use recover_engine::Receipt;
+
     use super::*;
+    use crate::storage::{Access, Storage as _};
     use crate::testing::entries::run;
     use crate::testing::sim::{Fault, SimStorage};
     use crate::{CommitLog, Options};
@@ -369,6 +401,77 @@ mod tests {
         assert!(index.wait(OPEN_LIMIT));
         assert_eq!(index.lookup(Query::All).unwrap().len(), 1);
         assert_eq!(index.stats().applied, 1);
+    }
+
+    /// A log of one frame, an index of it in this directory, and how far the index is told that the log has come.
+    fn indexed(path: &Path, storage: &SimStorage) -> (Index, Arc<Progress>) {
+        let log = CommitLog::open_inline(Arc::new(storage.clone()), Options { segment_len: 1 << 16 }).unwrap();
+        log.append_blocking(run(1, 1)).unwrap();
+        let progress = Arc::new(Progress::default());
+        progress.set(log.head());
+        let index = Index::start(path, log.reader(), Arc::clone(&progress)).unwrap();
+        assert!(index.wait(OPEN_LIMIT));
+        (index, progress)
+    }
+
+    #[test]
+    fn an_index_that_cannot_come_as_far_as_the_log_says_so_and_answers_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (index, progress) = indexed(dir.path(), &SimStorage::new());
+        assert_eq!(index.lookup(Query::All).unwrap().len(), 1);
+        // What is said to be acknowledged and cannot be read.
+        progress.set(Receipt { frame: 5, head: Digest::ZERO });
+        assert_eq!(index.lookup(Query::All), Err(NoIndex::Behind { applied: 1, acked: 5 }));
+        assert!(!index.wait(Duration::ZERO));
+        assert_eq!((index.stats().lag, index.stats().usable), (4, true));
+    }
+
+    #[test]
+    fn an_index_is_made_again_if_the_next_frame_does_not_follow_what_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = SimStorage::new();
+        let (index, progress) = indexed(dir.path(), &storage);
+        // After the first frame of this log comes the second of one that began otherwise.
+        let other = SimStorage::new();
+        let log = CommitLog::open_inline(Arc::new(other.clone()), Options { segment_len: 1 << 16 }).unwrap();
+        log.append_blocking(run(2, 1)).unwrap();
+        log.append_blocking(run(3, 1)).unwrap();
+        let second = log.reader().follow(1).poll(2).unwrap().remove(0);
+        let segment = crate::segment::SegmentFile::sound(1).path();
+        let at = usize::try_from(second.offset).unwrap();
+        let file = storage.open(&segment, Access::Write).unwrap();
+        file.write_at(&other.files()[&segment][at..], second.offset).unwrap();
+        progress.set(log.head());
+        progress.ring();
+        assert!(index.wait(OPEN_LIMIT));
+        assert_eq!((index.stats().applied, index.stats().rebuilt), (2, 1));
+    }
+
+    #[test]
+    fn a_log_goes_before_its_index_once_that_has_caught_up() {
+        let mut patience = Patience { seen: 10, caught_up: false };
+        assert_eq!(patience.next(0, 10), Turn::Take, "it was opened behind a log that is quiet");
+        assert_eq!(patience.next(5, 12), Turn::Take, "and that is written: until it has caught up");
+        assert_eq!(patience.next(12, 12), Turn::Rest(None), "it has");
+        assert_eq!(patience.next(12, 13), Turn::Rest(Some(QUIET)), "the log moves");
+        assert_eq!(patience.next(12, 14), Turn::Rest(Some(QUIET)), "and moves on");
+        assert_eq!(patience.next(12, 14), Turn::Take, "it is quiet");
+        assert_eq!(patience.next(14, 14), Turn::Rest(None));
+    }
+
+    #[test]
+    fn a_keeper_that_rests_takes_no_more_questions_when_the_log_is_closed() {
+        let storage = SimStorage::new();
+        let progress = Arc::new(Progress::default());
+        let status = Arc::new(Status { questions: Mutex::new(Some(Vec::new())), ..Status::default() });
+        let reader = Reader::new(Arc::new(storage));
+        let keeper =
+            Keeper { path: PathBuf::new(), reader, progress: Arc::clone(&progress), status: Arc::clone(&status) };
+        keeper.rest(0, Some(Duration::ZERO));
+        assert!(status.questions().is_some());
+        progress.end();
+        keeper.rest(0, Some(Duration::ZERO));
+        assert!(status.questions().is_none());
     }
 
     #[test]

@@ -108,6 +108,26 @@ fn a_task_comes_back_unless_it_has_ended_its_run_and_a_thread_that_blocks_never_
 }
 
 #[test]
+fn a_log_is_not_settled_while_somebody_has_the_pen() {
+    let log = log_with(0);
+    let pen = log.shared.pen.lock().unwrap();
+    let (begins, begun) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            begins.send(()).unwrap();
+            log.settled();
+        });
+        begun.recv().unwrap();
+        // Turns enough for one that does not wait to be gone.
+        (0..1000).for_each(|_| std::thread::yield_now());
+        let still_waits = !waits.is_finished();
+        drop(pen);
+        waits.join().unwrap();
+        assert!(still_waits);
+    });
+}
+
+#[test]
 fn a_log_says_why_it_takes_no_more() {
     let storage = SimStorage::new();
     let log = CommitLog::open_inline(Arc::new(storage.clone()), OPTIONS).unwrap();

@@ -175,7 +175,11 @@ mod loom_tests {
 
     impl Pen {
         fn write(&mut self, queue: &Queue<Request>) {
-            while queue.take_now(&mut self.waiting.later) {
+            loop {
+                queue.take_now(&mut self.waiting.later);
+                if self.waiting.later.is_empty() {
+                    return;
+                }
                 self.waiting.select(&self.ledger, 1 << 20, |_| 1, |refused, why| refused.promise.keep(Err(why)));
                 self.frames += usize::from(!self.waiting.group.is_empty());
                 for request in self.waiting.group.drain(..) {

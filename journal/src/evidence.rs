@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use recover_engine::{Digest, Receipt};
+use recover_engine::{Digest, Kind, Receipt};
 
 use crate::error::{Failed, ReadError};
 use crate::follow::Follower;
-use crate::segment::{Condition, LOG, SegmentFile};
 use crate::storage::{Access, Storage, read_file, replace};
 
 const FOLDER: &str = "evidence";
@@ -101,10 +100,7 @@ pub(crate) fn sweep(storage: &Arc<dyn Storage>, head: Receipt) -> Result<Vec<Str
     let digest_of = |name: &str| -> Option<Digest> { name.strip_suffix(UNFINISHED).unwrap_or(name).parse().ok() };
     let mut nameless: BTreeSet<Digest> =
         names.iter().filter(|name| !name.ends_with(UNFINISHED)).filter_map(|name| digest_of(name)).collect();
-    if !names.iter().any(|name| digest_of(name).is_some())
-        || has_sealed(&**storage)?
-        || !strike_named(storage, head, &mut nameless)?
-    {
+    if !names.iter().any(|name| digest_of(name).is_some()) || !strike_named(storage, head, &mut nameless)? {
         return Ok(Vec::new());
     }
     let mut swept = Vec::new();
@@ -119,14 +115,8 @@ pub(crate) fn sweep(storage: &Arc<dyn Storage>, head: Receipt) -> Result<Vec<Str
     Ok(swept)
 }
 
-/// Whether a salvage has sealed a segment: where records were lost, nobody can tell what they named.
-fn has_sealed(storage: &dyn Storage) -> Result<bool, Failed> {
-    let names = storage.list(LOG).map_err(Failed::to("list the log's folder"))?;
-    let mut segments = names.iter().filter_map(|name| SegmentFile::from_name(name));
-    Ok(segments.any(|segment| segment.condition != Condition::Sound))
-}
-
-/// Takes away every digest that stands in a record, whatever the record means by it. False if not every frame was there.
+/// Takes away every digest that stands in a record, whatever the record means by it. False if not every frame was there, or if
+/// there was a salvage: where records were lost, nobody can tell what they named, and not always that they were there.
 fn strike_named(storage: &Arc<dyn Storage>, head: Receipt, all: &mut BTreeSet<Digest>) -> Result<bool, ReadError> {
     let mut follower = Follower::new(Arc::clone(storage), 0);
     let mut read = 0;
@@ -137,6 +127,9 @@ fn strike_named(storage: &Arc<dyn Storage>, head: Receipt, all: &mut BTreeSet<Di
         }
         for frame in frames {
             read += 1;
+            if frame.entries.iter().any(|entry| entry.header().kind == Kind::Salvaged) {
+                return Ok(false);
+            }
             for digest in frame.entries.iter().flat_map(|entry| digests_in(entry.payload())) {
                 all.remove(&digest);
             }
@@ -153,9 +146,13 @@ fn digests_in(text: &str) -> impl Iterator<Item = Digest> {
 
 #[cfg(test)]
 mod tests {
-    use recover_engine::{Key, Kind, Latch};
+    use std::collections::BTreeMap;
+
+    use recover_engine::{Key, Latch};
 
     use super::*;
+    use crate::DiskStorage;
+    use crate::segment::ACKED;
     use crate::testing::entries::{self, Script, id, subject};
     use crate::testing::sim::{Fate, SimStorage};
     use crate::{CommitLog, Options};
@@ -181,6 +178,22 @@ mod tests {
         file.write_at(b"C", 0).unwrap();
         assert!(matches!(evidence.get(digest), Err(EvidenceError::Altered(_))));
         assert!(matches!(evidence.get(Digest::ZERO), Err(EvidenceError::Missing(_))));
+    }
+
+    #[test]
+    fn what_is_there_can_be_told_from_what_is_not_without_reading_it() {
+        let evidence = Evidence::new(Arc::new(SimStorage::new()));
+        let digest = evidence.put(b"captured").unwrap();
+        assert!(evidence.has(digest));
+        assert!(!evidence.has(Digest::ZERO));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_called_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let evidence = Evidence::new(Arc::new(DiskStorage::open(dir.path()).unwrap()));
+        std::fs::create_dir_all(dir.path().join(FOLDER).join(Digest::ZERO.to_string())).unwrap();
+        assert!(matches!(evidence.get(Digest::ZERO), Err(EvidenceError::Failed(_))));
     }
 
     /// A run whose second record names a text, as a process writes it that is killed at some moment; gives what it named.
@@ -229,20 +242,46 @@ mod tests {
         assert!(swept_whole > 2 && swept_unfinished > 2, "{swept_whole}, {swept_unfinished}");
     }
 
-    #[test]
-    fn where_records_were_lost_to_damage_every_text_stays() {
+    /// A log of one segment with [`write`] in it, after this damage and a salvage.
+    fn salvaged(damage: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> (Arc<dyn Storage>, CommitLog) {
         let storage = SimStorage::new();
         let (first, second) = write(&storage);
         let mut files = storage.files();
-        let text = String::from_utf8_lossy(&files["log/00000001.seg"]).into_owned();
-        assert!(text.contains(&first.to_string()));
-        let at = files["log/00000001.seg"].windows(8).position(|bytes| bytes == b"evidence").unwrap();
-        files.get_mut("log/00000001.seg").unwrap()[at] ^= 1;
+        let text = String::from_utf8_lossy(&files[SEGMENT]).into_owned();
+        assert!(text.contains(&first.to_string()) && text.contains(&second.to_string()));
+        damage(&mut files);
         let left: Arc<dyn Storage> = Arc::new(SimStorage::of(files));
         let author = crate::Author { actor: entries::ACTOR, at: recover_engine::Millis(1) };
         crate::testing::salvage(&left, SMALL, author, "a test").unwrap();
         let log = CommitLog::open_inline(Arc::clone(&left), SMALL).unwrap();
+        (left, log)
+    }
+
+    const SEGMENT: &str = "log/00000001.seg";
+
+    #[test]
+    fn where_records_were_lost_to_damage_every_text_stays() {
+        let (left, log) = salvaged(|files| {
+            let segment = files.get_mut(SEGMENT).unwrap();
+            let at = segment.windows(8).position(|bytes| bytes == b"evidence").unwrap();
+            segment[at] ^= 1;
+        });
         assert_eq!(sweep(&left, log.head()).unwrap(), [""; 0]);
-        assert_eq!(Evidence::new(left).list().unwrap().len(), [first, second].len());
+        assert_eq!(Evidence::new(left).list().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn where_nobody_can_tell_any_more_that_a_record_was_lost_every_text_stays() {
+        let (left, log) = salvaged(|files| {
+            // The last frame is gone, and so is the mark that it was acknowledged.
+            let segment = files.get_mut(SEGMENT).unwrap();
+            let at = segment.windows(8).rposition(|bytes| bytes == b"evidence").unwrap();
+            let at = segment[..at].windows(8).rposition(|bytes| bytes == crate::frame::MAGIC).unwrap();
+            segment[at..].fill(0);
+            files.get_mut(ACKED).unwrap().clear();
+        });
+        assert_eq!(log.head().frame, 3, "the number of the lost frame is the next one's");
+        assert_eq!(sweep(&left, log.head()).unwrap(), [""; 0]);
+        assert_eq!(Evidence::new(left).list().unwrap().len(), 2);
     }
 }

@@ -101,12 +101,18 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Moves everything that waits to the end of `into`; false if there was nothing.
-    pub(crate) fn take_now(&self, into: &mut Vec<T>) -> bool {
+    /// Whether the writer thread sleeps.
+    #[cfg(test)]
+    #[cfg(not(loom))]
+    pub(crate) fn is_slept_on(&self) -> bool {
+        lock(&self.inbox).asleep
+    }
+
+    /// Moves everything that waits to the end of `into`.
+    pub(crate) fn take_now(&self, into: &mut Vec<T>) {
         let mut inbox = lock(&self.inbox);
         into.append(&mut inbox.items);
         inbox.due = false;
-        !into.is_empty()
     }
 
     /// Takes no more. What is in it can still be taken.
@@ -220,6 +226,10 @@ impl<R> Future for Ticket<R> {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
 
 #[cfg(all(test, loom))]
 mod loom_tests {

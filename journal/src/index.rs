@@ -5,9 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use recover_engine::{Digest, Key, Kind, Millis, RunId};
@@ -108,7 +107,7 @@ type Question = (Query, SyncSender<Option<Vec<IndexedRun>>>);
 pub struct Index {
     status: Arc<Status>,
     progress: Arc<Progress>,
-    thread: Option<JoinHandle<()>>,
+    ended: Option<Mutex<Receiver<()>>>,
 }
 
 impl std::fmt::Debug for Index {
@@ -121,10 +120,16 @@ impl Index {
     /// Starts to open the index in the state directory at `path`, and returns at once.
     pub(crate) fn start(path: &Path, reader: Reader, progress: Arc<Progress>) -> std::io::Result<Self> {
         let status = Arc::new(Status { questions: Mutex::new(Some(Vec::new())), ..Status::default() });
-        let keeper =
-            Keeper { path: path.to_owned(), reader, progress: Arc::clone(&progress), status: Arc::clone(&status) };
-        let thread = std::thread::Builder::new().name("recover-index".into()).spawn(move || keeper.run())?;
-        Ok(Self { status, progress, thread: Some(thread) })
+        let (ends, ended) = sync_channel(0);
+        let keeper = Keeper {
+            path: path.to_owned(),
+            reader,
+            progress: Arc::clone(&progress),
+            status: Arc::clone(&status),
+            _ends: ends,
+        };
+        drop(std::thread::Builder::new().name("recover-index".into()).spawn(move || keeper.run())?);
+        Ok(Self { status, progress, ended: Some(Mutex::new(ended)) })
     }
 
     /// The runs that match, oldest first, as of a moment not before the question.
@@ -168,7 +173,8 @@ impl Index {
         let acked = self.progress.acked();
         let begun = Instant::now();
         while self.status.state.load(Ordering::Acquire) != 1 || self.status.applied.load(Ordering::Acquire) < acked {
-            if begun.elapsed() > limit || self.status.state.load(Ordering::Acquire) == 2 {
+            let late = limit.checked_sub(begun.elapsed()).is_none();
+            if late || self.status.state.load(Ordering::Acquire) == 2 {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -180,10 +186,9 @@ impl Index {
     pub(crate) fn close(&mut self) {
         self.status.questions().take();
         self.progress.call();
-        let Some(thread) = self.thread.take() else { return };
-        let begun = Instant::now();
-        while !thread.is_finished() && begun.elapsed() < ASK_LIMIT {
-            std::thread::sleep(Duration::from_millis(1));
+        if let Some(ended) = self.ended.take() {
+            // Nothing is ever sent: what is waited for is that the keeper is gone.
+            drop(ended.into_inner().map(|ended| ended.recv_timeout(ASK_LIMIT)));
         }
     }
 }
@@ -200,6 +205,37 @@ struct Keeper {
     reader: Reader,
     progress: Arc<Progress>,
     status: Arc<Status>,
+    /// Tells that the keeper is gone, by going with it, and last.
+    _ends: SyncSender<()>,
+}
+
+/// What the keeper does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It takes what the log has and the index has not.
+    Take,
+    /// It waits until the log moves, or for so long.
+    Rest(Option<Duration>),
+}
+
+/// When the keeper takes from the log.
+struct Patience {
+    /// How far the log had come when the keeper last looked.
+    seen: u64,
+    /// Whether the index held all that the log held, once since it was opened.
+    caught_up: bool,
+}
+
+impl Patience {
+    fn next(&mut self, applied: u64, acked: u64) -> Turn {
+        let busy = std::mem::replace(&mut self.seen, acked) != acked;
+        if applied == acked {
+            self.caught_up = true;
+            return Turn::Rest(None);
+        }
+        // The log goes first: the index goes on when it is quiet, and disturbs no sync with writes of its own.
+        if busy && self.caught_up { Turn::Rest(Some(QUIET)) } else { Turn::Take }
+    }
 }
 
 /// Why the keeper stops with a store.
@@ -271,23 +307,18 @@ impl Keeper {
         let mut follower = self.reader.follow(applied);
         self.status.applied.store(applied, Ordering::Release);
         self.status.state.store(1, Ordering::Release);
-        let mut behind_at_open = true;
-        let mut acked = self.progress.acked();
+        let mut patience = Patience { seen: self.progress.acked(), caught_up: false };
         loop {
             if let Some(stop) = self.answer(store) {
                 return stop;
             }
-            let seen = std::mem::replace(&mut acked, self.progress.acked());
-            let busy = acked != seen;
-            if applied == acked {
-                behind_at_open = false;
-                self.rest(acked, None);
-                continue;
-            }
-            if busy && !behind_at_open {
-                // The log goes first: the index goes on when it is quiet, and disturbs no sync with writes of its own.
-                self.rest(acked, Some(QUIET));
-                continue;
+            let acked = self.progress.acked();
+            match patience.next(applied, acked) {
+                Turn::Rest(limit) => {
+                    self.rest(acked, limit);
+                    continue;
+                }
+                Turn::Take => {}
             }
             // A log that cannot be read is not the index's fault: it stays behind, and says so.
             let frames = follower.poll(acked).unwrap_or_default();
@@ -344,47 +375,4 @@ impl Keeper {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::entries::run;
-    use crate::testing::sim::{Fault, SimStorage};
-    use crate::{CommitLog, Options};
-
-    #[test]
-    fn a_frame_that_is_visible_and_not_acknowledged_is_not_in_the_index() {
-        let storage = SimStorage::new();
-        let log = CommitLog::open_inline(Arc::new(storage.clone()), Options { segment_len: 1 << 16 }).unwrap();
-        log.append_blocking(run(1, 1)).unwrap();
-        // The mark of the first frame is written after its acknowledgement: it is waited for, so that what fails is the sync.
-        log.settled();
-        // The frame is written, its sync fails: whoever reads the file sees it.
-        storage.fail(1, Fault::Errno(5), true);
-        assert!(log.append_blocking(run(2, 1)).is_err());
-        assert_eq!(log.reader().runs().unwrap().runs.len(), 2);
-        // As the writer's end would end the index too, it follows a progress of its own.
-        let progress = Arc::new(Progress::default());
-        progress.set(log.head());
-        let dir = tempfile::tempdir().unwrap();
-        let index = Index::start(dir.path(), log.reader(), Arc::clone(&progress)).unwrap();
-        assert!(index.wait(OPEN_LIMIT));
-        assert_eq!(index.lookup(Query::All).unwrap().len(), 1);
-        assert_eq!(index.stats().applied, 1);
-    }
-
-    #[test]
-    fn the_writer_does_not_wait_for_an_index_that_is_stuck() {
-        let dir = tempfile::tempdir().unwrap();
-        // Whatever opens this first waits for a writer that never comes.
-        std::fs::create_dir(dir.path().join(FOLDER)).unwrap();
-        let fifo = dir.path().join(FOLDER).join("conf");
-        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let log = CommitLog::open(Arc::new(SimStorage::new()), Options { segment_len: 1 << 16 }).unwrap();
-        let index = Index::start(dir.path(), log.reader(), log.progress()).unwrap();
-        for n in 0..100 {
-            log.append_blocking(run(n, 1)).unwrap();
-        }
-        assert!(matches!(index.lookup(Query::All), Err(NoIndex::Behind { .. })));
-        // Lets the opener go.
-        drop(std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap());
-    }
-}
+mod tests;

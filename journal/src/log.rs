@@ -24,7 +24,7 @@ use crate::reader::Reader;
 use crate::stats::Stats;
 use crate::storage::Storage;
 use crate::summary::footprint;
-use crate::supply::{Helper, Supply};
+use crate::supply::{Helper, RETRY, Supply};
 
 /// How a log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl CommitLog {
     pub(crate) fn open_for(storage: Arc<dyn Storage>, options: Options, purpose: Purpose) -> Result<Self, OpenError> {
         let len = options.segment_len;
         let for_supply = Arc::clone(&storage);
-        Self::open_with(storage, options, purpose, |ready| Ok(Box::new(Helper::start(for_supply, len, ready)?)))
+        Self::open_with(storage, options, purpose, |ready| Ok(Box::new(Helper::start(for_supply, len, ready, RETRY)?)))
     }
 
     /// Opens the log so that nothing but its writer thread touches the storage, in an order that is always the same.
@@ -433,3 +433,7 @@ impl Writer {
         self.core.settle()
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

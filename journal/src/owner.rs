@@ -128,8 +128,8 @@ impl FileJournal {
     }
 
     /// Removes captured texts that no record names, and gives the names of their files: a crash between a text and the commit of
-    /// its record leaves one. To be called before a text is kept, since a text is there before its record. Nothing is removed where
-    /// a salvage has sealed a segment: a record that is lost may have named it.
+    /// its record leaves one. To be called before a text is kept, since a text is there before its record. Nothing is removed after
+    /// a salvage: a record that is lost may have named it.
     ///
     /// # Errors
     /// If the log or the folder cannot be read, or a file not removed.

@@ -140,6 +140,39 @@ mod tests {
     }
 
     #[test]
+    fn those_who_all_together_think_as_long_as_half_a_sync_are_waited_for_and_longer_are_not() {
+        let now = Instant::now();
+        let mut pace = Pace::default();
+        // Each needs a fifth of a millisecond.
+        pace.answered(answered(0, 5), MS, now);
+        assert_eq!(pace.left(5, now + MS), None);
+        pace.answered(answered(5, 2), MS * 4 / 5, now);
+        assert_eq!(pace.left(5, now), Some((7, MS * 4 / 5)), "two think for half of this frame");
+        pace.answered(answered(5, 3), MS, now);
+        assert_eq!(
+            pace.left(5, now),
+            Some((6, MS)),
+            "three for more than half of this one, and for less than all of it"
+        );
+    }
+
+    #[test]
+    fn what_the_fastest_frame_took_is_forgotten_little_by_little() {
+        let now = Instant::now();
+        let mut pace = Pace::default();
+        // All ten together need a little less than half of what a slow frame takes.
+        pace.answered(answered(0, 10), MS, now);
+        assert_eq!(pace.left(10, now + MS * 45 / 100), None);
+        let mut after = |took: Duration, frames: usize| {
+            (0..frames).for_each(|_| pace.answered(answered(10, 10), took, now));
+            pace.left(10, now)
+        };
+        assert_eq!(after(MS / 10, 1), Some((13, MS / 10)), "they think longer than a fast frame takes");
+        assert_eq!(after(MS, 400), Some((13, MS)), "after hundreds of slow ones that is still known");
+        assert_eq!(after(MS, 400), Some((20, MS)), "and after hundreds more it is not");
+    }
+
+    #[test]
     fn the_longest_wait_does_not_depend_on_the_disk() {
         let now = Instant::now();
         let mut pace = Pace::default();

@@ -106,3 +106,50 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A log that has come to frame 7.
+    fn at_seven() -> Progress {
+        let progress = Progress::default();
+        progress.set(Receipt { frame: 7, head: Digest::ZERO });
+        progress
+    }
+
+    #[test]
+    fn who_follows_a_log_that_was_closed_is_told_so() {
+        let progress = at_seven();
+        assert_eq!(progress.wait(7, Some(Duration::ZERO), || false), Moved::On, "nothing has come in that time");
+        progress.end();
+        assert_eq!(progress.wait(7, Some(Duration::ZERO), || false), Moved::Closed);
+        assert_eq!(progress.wait(0, None, || true), Moved::Closed, "whatever else there is");
+    }
+
+    #[test]
+    fn a_question_ends_a_sleep_that_has_a_limit_and_what_was_seen_before_does_not() {
+        let progress = at_seven();
+        // It sleeps at the first look, and finds its question at the second.
+        let looks = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| progress.wait(7, Some(HOUR), || looks.fetch_add(1, Ordering::Relaxed) == 1));
+            while !sleeper.is_finished() {
+                progress.call();
+                std::thread::yield_now();
+            }
+            assert_eq!(sleeper.join().unwrap(), Moved::On);
+        });
+        assert_eq!(looks.into_inner(), 2);
+    }
+
+    #[test]
+    fn who_has_not_seen_the_last_frame_does_not_sleep() {
+        assert_eq!(at_seven().wait(6, None, || false), Moved::On);
+    }
+}

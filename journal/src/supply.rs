@@ -9,7 +9,7 @@ use crate::segment::{LOG, PREPARING, SEGMENT_HEADER, SegmentFile};
 use crate::storage::{Access, Storage, read_into, write_all};
 
 /// How long to wait before a failed preparation is tried again on its own.
-const RETRY: Duration = Duration::from_secs(1);
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
 /// Makes the file of segment `number`, `len` zeros long and durable under its name, unless it is there.
 pub(crate) fn prepare(storage: &dyn Storage, number: u64, len: u64) -> io::Result<()> {
@@ -97,7 +97,7 @@ struct Desk {
 
 #[derive(Default)]
 struct State {
-    /// The segment that is wanted.
+    /// The last segment that is wanted.
     wanted: u64,
     /// The last segment that was made.
     ready: u64,
@@ -120,19 +120,18 @@ impl Desk {
 }
 
 impl Helper {
-    /// Starts the thread. `ready` is a segment that is there.
-    pub(crate) fn start(storage: Arc<dyn Storage>, len: u64, ready: u64) -> io::Result<Self> {
-        let desk =
-            Arc::new(Desk { state: Mutex::new(State { wanted: ready, ready, ..State::default() }), ..Desk::default() });
+    /// Starts the thread. `ready` is a segment that is there; after a failure it pauses for `retry`, unless somebody waits.
+    pub(crate) fn start(storage: Arc<dyn Storage>, len: u64, ready: u64, retry: Duration) -> io::Result<Self> {
+        let desk = Arc::new(Desk { state: Mutex::new(State { ready, ..State::default() }), ..Desk::default() });
         let at_work = Arc::clone(&desk);
         let thread = std::thread::Builder::new()
             .name("recover-segments".into())
-            .spawn(move || work(&at_work, &*storage, len))?;
+            .spawn(move || work(&at_work, &*storage, len, retry))?;
         Ok(Self { desk, thread: Some(thread) })
     }
 }
 
-fn work(desk: &Desk, storage: &dyn Storage, len: u64) {
+fn work(desk: &Desk, storage: &dyn Storage, len: u64, retry: Duration) {
     let mut state = desk.lock();
     loop {
         if state.closed {
@@ -153,10 +152,10 @@ fn work(desk: &Desk, storage: &dyn Storage, len: u64) {
         }
         state.urgent = false;
         desk.changed.notify_all();
-        if state.failed.is_some() && !state.closed && !state.urgent {
+        if state.failed.is_some() {
             state = desk
                 .changed
-                .wait_timeout_while(state, RETRY, |state| !state.closed && !state.urgent)
+                .wait_timeout_while(state, retry, |state| !state.closed && !state.urgent)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
@@ -201,3 +200,7 @@ impl Drop for Helper {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

@@ -17,22 +17,11 @@ pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexG
     condvar.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Sleeps until notified, for no longer than this.
-#[cfg(not(loom))]
+/// Sleeps until notified, for no longer than this. There is no time in a model: whoever is waited for comes.
 pub(crate) fn wait_for<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
     time: std::time::Duration,
 ) -> MutexGuard<'a, T> {
     condvar.wait_timeout(guard, time).unwrap_or_else(std::sync::PoisonError::into_inner).0
-}
-
-/// There is no time in a model: whoever is waited for comes.
-#[cfg(loom)]
-pub(crate) fn wait_for<'a, T>(
-    condvar: &Condvar,
-    guard: MutexGuard<'a, T>,
-    _: std::time::Duration,
-) -> MutexGuard<'a, T> {
-    wait(condvar, guard)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use recover_engine::{Digest, Entry, Header, Journal, Kind, Latch, Millis, RunId};
 use recover_journal::testing::entries::{ACTOR, Script, closed_run, id, run, subject};
-use recover_journal::{FileJournal, Host, Options, Query};
+use recover_journal::{FileJournal, Host, NoIndex, Options, Query};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -200,15 +200,35 @@ fn a_damaged_database_answers_like_the_log_or_not_at_all() {
 #[test]
 fn the_log_works_where_there_can_be_no_index() {
     let dir = filled();
-    // Neither opened nor moved aside: a mount point would be like that.
+    // Neither opened nor moved aside, since a folder and a file do not take each other's place: a mount point would be like that.
     fs::remove_dir_all(dir.path().join("index")).unwrap();
-    for name in ["index", "index.bad-1", "index.bad-2", "index.bad-3"] {
-        fs::create_dir_all(dir.path().join(name).join("db/x")).unwrap();
+    fs::create_dir_all(dir.path().join("index/db")).unwrap();
+    fs::create_dir(dir.path().join("index.bad-2")).unwrap();
+    for name in ["index.bad-1", "index.bad-3"] {
+        fs::write(dir.path().join(name), "").unwrap();
     }
     let journal = open(dir.path());
     journal.append_blocking(run(700, 1)).unwrap();
+    let index = journal.index().unwrap();
+    assert!(!index.wait(LIMIT));
+    assert_eq!(index.lookup(Query::All), Err(NoIndex::Unusable));
+    assert!(!index.stats().usable);
     assert_eq!(journal.read(id(700)).unwrap(), run(700, 1));
     assert_eq!(journal.reader().runs().unwrap().runs.len(), 52);
+}
+
+#[test]
+fn the_last_three_that_were_moved_aside_are_kept_the_newest_first() {
+    let dir = filled();
+    let index = dir.path().join("index");
+    for n in 1..=5 {
+        drop(fs::remove_dir_all(&index));
+        fs::create_dir_all(index.join("db")).unwrap();
+        fs::write(index.join("which"), n.to_string()).unwrap();
+        agrees(&open(dir.path()));
+    }
+    let kept = |n: u32| fs::read_to_string(dir.path().join(format!("index.bad-{n}/which"))).ok();
+    assert_eq!((1..=4).map(kept).collect::<Vec<_>>(), [Some("5".into()), Some("4".into()), Some("3".into()), None]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use recover_journal::testing::entries::{closed_run, run};
-use recover_journal::{CommitLog, DiskStorage, Evidence, Options};
+use recover_journal::{CommitLog, DiskStorage, Evidence, FileJournal, Host, Options};
 
 use crate::common::{frames, open, reader, written};
 
@@ -40,4 +40,26 @@ fn what_shows_itself_shows_where_it_stands() {
     assert_eq!(format!("{reader:?}"), "Reader { .. }");
     assert_eq!(format!("{:?}", reader.follow(6)), "Follower { next: 7, .. }");
     assert_eq!(format!("{:?}", Evidence::new(Arc::new(storage))), "Evidence { .. }");
+}
+
+#[test]
+fn the_anchored_path_leads_to_the_directory_whatever_its_name_is_by_now() {
+    let above = tempfile::tempdir().unwrap();
+    let (path, moved) = (above.path().join("state"), above.path().join("moved"));
+    let host = Host { machine: "m".into(), boot: "b".into() };
+    let journal = FileJournal::open(&path, &host, Options::default()).unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    std::fs::write(moved.join("mine"), "").unwrap();
+    assert!(journal.anchored().join("mine").exists());
+}
+
+#[test]
+fn what_is_swept_is_told_by_name_and_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host { machine: "m".into(), boot: "b".into() };
+    let journal = FileJournal::open(dir.path(), &host, Options::default()).unwrap();
+    journal.append_blocking(run(1, 1)).unwrap();
+    let nameless = journal.evidence().put(b"captured, and no record says so").unwrap();
+    assert_eq!(journal.sweep().unwrap(), [nameless.to_string()]);
+    assert_eq!(journal.evidence().list().unwrap(), []);
 }

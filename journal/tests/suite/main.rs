@@ -9,6 +9,7 @@ mod contract;
 mod format;
 mod index;
 mod live;
+mod machine;
 mod model;
 mod salvage;
 mod words;

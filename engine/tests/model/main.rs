@@ -10,6 +10,7 @@
 )]
 
 mod boundary;
+mod forged;
 mod mutations;
 mod offered;
 mod scenario;

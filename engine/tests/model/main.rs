@@ -11,6 +11,7 @@
 
 mod boundary;
 mod forged;
+mod heard;
 mod mutations;
 mod offered;
 mod scenario;

@@ -16,4 +16,5 @@ mod mutations;
 mod offered;
 mod scenario;
 mod sequences;
+mod urgent;
 mod words;

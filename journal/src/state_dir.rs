@@ -17,6 +17,12 @@ const MACHINE: &str = "machine";
 const LOCK: &str = "lock";
 /// Others than the owner may write.
 const WRITABLE: u32 = 0o022;
+/// What no file or directory of this process gives to its group or to others.
+const UMASK: Mode = Mode::RWXG.union(Mode::RWXO);
+/// NONBLOCK: a FIFO planted under this name must not hang the opener.
+const LOCK_FLAGS: OFlags =
+    OFlags::RDWR.union(OFlags::CREATE).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+const LOCK_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Which machine this is, and since when it is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +73,7 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         // Without a slash at the end, which would follow a link.
         let path: PathBuf = path.components().collect();
-        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        rustix::process::umask(UMASK);
         let failed = |doing: &str| Failed::to(format!("{doing} {}", path.display()));
         match std::fs::symlink_metadata(&path) {
             Ok(found) if found.is_symlink() => return Err(OpenError::Link(path)),
@@ -116,9 +122,8 @@ impl StateDir {
     /// [`OpenError::Locked`] if another process is.
     pub fn lock(&self, host: &Host) -> Result<Owned, OpenError> {
         let failed = || Failed::to(format!("lock {}", self.path.display()));
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let lock = rustix::fs::openat(self.storage.root(), LOCK, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|e| failed()(e.into()))?;
+        let lock =
+            rustix::fs::openat(self.storage.root(), LOCK, LOCK_FLAGS, LOCK_MODE).map_err(|e| failed()(e.into()))?;
         let mut lock = File::from(lock);
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -202,4 +207,30 @@ fn settle(path: &Path) -> io::Result<()> {
 
 fn above(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_made_meanwhile_is_as_good_if_it_is_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let (made, file) = (dir.path().join("made"), dir.path().join("file"));
+        std::fs::create_dir(&made).unwrap();
+        std::fs::write(&file, "").unwrap();
+        make(&made).unwrap();
+        assert_eq!(make(&file).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(make(&file.join("below")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_made_durable_is_told_unless_the_directory_above_keeps_no_names() {
+        let dir = tempfile::tempdir().unwrap();
+        settle(dir.path()).unwrap();
+        assert_eq!(settle(&dir.path().join("missing/state")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        // The kernel syncs nothing in /proc, and says that it is not for syncing.
+        assert_eq!(File::open("/proc").unwrap().sync_all().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        settle(Path::new("/proc/self")).unwrap();
+    }
 }

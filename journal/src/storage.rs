@@ -131,3 +131,92 @@ pub(crate) fn replace(storage: &dyn Storage, dir: &str, name: &str, bytes: &[u8]
     storage.rename(&new, &path)?;
     storage.sync_dir(dir)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A file that gives and takes three bytes at a time, and says something else first, once.
+    struct Reluctant {
+        bytes: Mutex<Vec<u8>>,
+        first: Mutex<Option<io::ErrorKind>>,
+    }
+
+    fn reluctant(bytes: &[u8], first: Option<io::ErrorKind>) -> Reluctant {
+        Reluctant { bytes: Mutex::new(bytes.to_vec()), first: Mutex::new(first) }
+    }
+
+    impl Reluctant {
+        fn at(&self, offset: u64, len: usize) -> io::Result<std::ops::Range<usize>> {
+            if let Some(kind) = self.first.lock().unwrap().take() {
+                return Err(kind.into());
+            }
+            let at = usize::try_from(offset).unwrap();
+            Ok(at..self.bytes.lock().unwrap().len().min(at + len.min(3)))
+        }
+    }
+
+    impl StorageFile for Reluctant {
+        fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+            let range = self.at(offset, into.len())?;
+            let bytes = &self.bytes.lock().unwrap()[range];
+            into[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+            let range = self.at(offset, bytes.len())?;
+            let taken = range.len();
+            self.bytes.lock().unwrap()[range].copy_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            Ok(self.bytes.lock().unwrap().len() as u64)
+        }
+
+        fn set_size(&self, size: u64) -> io::Result<()> {
+            self.bytes.lock().unwrap().resize(usize::try_from(size).unwrap(), 0);
+            Ok(())
+        }
+    }
+
+    /// What a call may say first that is no failure.
+    const FIRST: [Option<io::ErrorKind>; 2] = [None, Some(io::ErrorKind::Interrupted)];
+
+    #[test]
+    fn what_is_taken_in_pieces_or_interrupted_is_written_whole_and_where_it_belongs() {
+        for first in FIRST {
+            let file = reluctant(b"....................", first);
+            write_all(&file, b"eleven here", 5).unwrap();
+            assert_eq!(*file.bytes.lock().unwrap(), b".....eleven here....", "{first:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_in_pieces_or_interrupted_is_read_whole_from_where_it_is() {
+        for first in FIRST {
+            let file = reluctant(b"0123456789abcdefghij", first);
+            let mut read = b"what was read before".to_vec();
+            read_into(&file, &mut read, 5, 11).unwrap();
+            assert_eq!(read, b"56789abcdef", "{first:?}");
+            read_into(&file, &mut read, 15, 11).unwrap();
+            assert_eq!(read, b"fghij", "the file ends before");
+        }
+    }
+
+    #[test]
+    fn an_error_ends_it_and_so_does_a_file_that_takes_nothing_more() {
+        let full = || reluctant(b"0123456789", Some(io::ErrorKind::StorageFull));
+        assert_eq!(write_all(&full(), b"text", 0).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(read_into(&full(), &mut Vec::new(), 0, 4).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let error = write_all(&reluctant(b"0123", None), b"text and more", 0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    }
+}

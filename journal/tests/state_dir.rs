@@ -77,6 +77,15 @@ fn what_is_no_directory_of_ours_is_refused() {
 }
 
 #[test]
+fn a_place_that_cannot_be_looked_at_is_told_and_nothing_is_made() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let told = open(&dir.path().join("file/state")).unwrap_err().to_string();
+    assert!(told.contains("look at"), "it was not found to be missing: {told}");
+}
+
+#[test]
 fn another_users_directory_is_refused() {
     let _alone = alone();
     if !rustix::process::geteuid().is_root() {
@@ -118,6 +127,19 @@ fn the_second_owner_is_told_who_the_first_is() {
     }
     drop(first);
     open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_program_that_was_started_meanwhile_owns_nothing() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    let mut waits = Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    drop(journal);
+    let again = open(dir.path());
+    drop(waits.stdin.take());
+    waits.wait().unwrap();
+    again.unwrap();
 }
 
 #[test]

@@ -183,6 +183,7 @@ struct Signalled {
     now: Cell<i64>,
     wish: RefCell<Option<Wish>>,
     replies: RefCell<Vec<bool>>,
+    waits_for_people: bool,
 }
 
 impl Host for Signalled {
@@ -204,7 +205,7 @@ impl Host for Signalled {
         None
     }
     fn waits_for_people(&self) -> bool {
-        false
+        self.waits_for_people
     }
     fn reply(&self, _: u64, reply: Result<(), Unwilling>) {
         self.replies.borrow_mut().push(reply.is_ok());
@@ -214,7 +215,12 @@ impl Host for Signalled {
 
 fn driven(stuck: &'static str, wish: Wish) -> (Option<Stop>, Vec<Entry>, Vec<bool>) {
     let (mut run, journal) = (begin(1), Kept::default());
-    let host = Signalled { now: Cell::new(1), wish: RefCell::new(Some(wish)), replies: RefCell::default() };
+    let host = Signalled {
+        now: Cell::new(1),
+        wish: RefCell::new(Some(wish)),
+        replies: RefCell::default(),
+        waits_for_people: false,
+    };
     let world = Stuck(stuck);
     let stop = match pin!(drive(&mut run, &journal, &world, &host)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(stop) => Some(stop.unwrap()),
@@ -246,4 +252,26 @@ fn a_look_goes_on_when_a_request_does_not_end_it() {
     assert_eq!(stop, None);
     let (stop, ..) = driven("look", Wish::Abandon { reason: "enough".into() });
     assert!(matches!(stop, Some(Stop::Closed(_))), "{stop:?}");
+}
+
+#[test]
+fn a_question_is_waited_for_until_it_expires_or_ends_a_run_that_nobody_waits_for() {
+    for waits_for_people in [true, false] {
+        let (mut run, journal) = (begin(1), Kept::default());
+        until(&mut run, "look", &mut journal.0.lock().unwrap(), &mut 1);
+        let found = Told::of(&Did::Other { what: "else".into() });
+        run.performed(Millis(1), Performed::Happened(Seen::plain(found))).unwrap();
+        let (wish, replies) = (RefCell::default(), RefCell::default());
+        let host = Signalled { now: Cell::new(1), wish, replies, waits_for_people };
+        let mut driven = pin!(drive(&mut run, &journal, &Stuck("nothing"), &host));
+        match driven.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(Stop::Closed(ending))) => {
+                assert_eq!((waits_for_people, ending.verdict), (true, recover_engine::Verdict::GivenUp));
+            }
+            Poll::Ready(Ok(Stop::Asked { question, deadline, .. })) => {
+                assert_eq!((waits_for_people, &*question.id, deadline), (false, "go-on", Millis(10_001)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -10,8 +10,11 @@
 )]
 
 mod boundary;
+mod forged;
+mod heard;
 mod mutations;
 mod offered;
 mod scenario;
 mod sequences;
+mod urgent;
 mod words;

@@ -30,6 +30,7 @@ fn begun(id: RunId, subject: Key) -> Entry {
 #[test]
 fn a_subject_has_one_open_run_until_it_is_given_back() {
     let mut ledger = Ledger::default();
+    assert_eq!((ledger.open_count(), ledger.open().count()), (0, 0));
     let first = begun(run(1), SUBJECT);
     assert_eq!(write(&mut ledger, std::slice::from_ref(&first)), Ok(()));
     assert_eq!((ledger.holder(SUBJECT), ledger.open().count()), (Some(run(1)), 1));

@@ -102,6 +102,8 @@ fn it_knows_what_it_executes_and_stays_until_that_is_nothing() {
     assert_eq!((owner.executing(), owner.is_live(run(1)), owner.is_live(run(9))), (1, true, false));
     owner.note(run(1), &begun(&start()), true, true);
     assert_eq!(owner.executing(), 1, "noted twice, executed once");
+    owner.live(run(9), false);
+    assert!(owner.is_live(run(1)), "what is said of another run is not about this one");
     owner.closed(run(1));
     assert_eq!((owner.executing(), owner.is_live(run(1))), (0, false));
     assert_eq!(owner.admit(&start()), Admission::Begin);

@@ -1,6 +1,6 @@
 //! What people read: ids, why a run is held back, and what a value shows of itself when something went wrong.
 
-use recover_engine::{Brake, Braked, Digest, Json, Key, Millis, Rate, RunId, Verdict};
+use recover_engine::{Attempt, Brake, Braked, Digest, Json, Key, Kind, Millis, Rate, Record, RunId, Verdict};
 
 #[test]
 fn an_id_is_its_number_in_base_32_and_shows_itself_so() {
@@ -24,6 +24,37 @@ fn a_digest_is_its_bytes_in_hexadecimal_and_shows_itself_so() {
     text.truncate(32);
     let key: Key = text.parse().unwrap();
     assert_eq!((key.to_string(), format!("{key:?}")), (text.clone(), text));
+}
+
+#[test]
+fn only_digits_of_the_right_number_are_a_digest() {
+    let digits = "0123456789abcdef".repeat(4);
+    assert!(digits.parse::<Digest>().is_ok());
+    // The last one has as many bytes, and letters that begin in the middle of a pair.
+    let long = digits.clone() + "00";
+    for text in ["", &digits[..62], &long, &digits.to_uppercase(), &format!("0{}0", "\u{e9}".repeat(31))] {
+        assert!(text.parse::<Digest>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn json_is_read_from_exactly_one_value() {
+    assert_eq!(Json::parse(r#"{"a":1}"#.into()).unwrap().as_str(), r#"{"a":1}"#);
+    for text in ["", "1 2", "{"] {
+        assert!(Json::parse(text.into()).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_attempt_says_how_many_failed_only_if_some_did() {
+    let written = |failed| {
+        let attempt = Attempt { attempt: 2, why: "why".into(), failed, not_before: Millis(7), doubt: false };
+        let json = Record::Attempt(attempt.clone()).payload();
+        assert_eq!(Record::parse(Kind::Attempt, json.as_str()).unwrap(), Record::Attempt(attempt));
+        json.as_str().to_owned()
+    };
+    assert_eq!(written(0), r#"{"attempt":2,"why":"why","not_before":7}"#);
+    assert_eq!(written(3), r#"{"attempt":2,"why":"why","failed":3,"not_before":7}"#);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod format;
 mod index;
 mod live;
 mod looking;
+mod machine;
 mod model;
 mod salvage;
 mod words;

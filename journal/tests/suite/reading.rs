@@ -147,6 +147,33 @@ fn of_a_damaged_segment_the_runs_that_are_left_are_listed() {
 }
 
 #[test]
+fn a_run_is_whole_where_only_a_frame_of_another_is_damaged_between_its_own() {
+    let storage = SimStorage::new();
+    let log = CommitLog::open_inline(Arc::new(storage.clone()), Options { segment_len: 2048 }).unwrap();
+    let mut script = Script::new(id(1));
+    log.append_blocking(vec![script.begin(subject(1))]).unwrap();
+    let mut others = 10..;
+    let mut fill = |until: u64| {
+        while log.stats().unwrap().segment < until {
+            log.append_blocking(closed_run(others.next().unwrap(), 2)).unwrap();
+        }
+    };
+    fill(2);
+    log.append_blocking(vec![script.outcome()]).unwrap();
+    let victim = log.append_blocking(closed_run(2, 2)).unwrap().frame;
+    log.append_blocking(vec![script.outcome()]).unwrap();
+    fill(3);
+    log.append_blocking(vec![script.close(subject(1))]).unwrap();
+    drop(log);
+    let all = frames(&storage).0;
+    let mut files = storage.files();
+    forge::spoil(&mut files, &all[victim as usize - 1]);
+    let own = &followed(&all)[&id(1)];
+    assert_eq!(own.iter().map(|stored| stored.segment).collect::<Vec<_>>(), [1, 2, 2, 3]);
+    assert_eq!(reader(&SimStorage::of(files)).run(id(1)).unwrap(), *own);
+}
+
+#[test]
 fn a_run_is_read_without_the_rest_of_its_segment() {
     let storage = SimStorage::new();
     let log = CommitLog::open_inline(Arc::new(storage.clone()), Options { segment_len: 256 << 10 }).unwrap();

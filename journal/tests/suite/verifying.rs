@@ -112,6 +112,21 @@ fn a_sealed_segment_that_began_with_a_later_frame_says_that_the_one_before_went_
 }
 
 #[test]
+fn of_a_sealed_segment_every_frame_counts_that_is_left_also_where_its_header_says_nothing() {
+    for (segment, spoilt, left) in [(4, false, 9), (2, false, 9), (4, true, 8)] {
+        let (mut files, frame) = log();
+        if spoilt {
+            spoil(&mut files, &frame(6));
+        }
+        let mut bytes = files.remove(&seg(segment)).unwrap();
+        bytes[20] ^= 1;
+        files.insert(sealed(segment), bytes);
+        let report = reader(&SimStorage::of(files)).verify().unwrap();
+        assert_eq!((report.damage, report.frames, report.sealed), (vec![], left, vec![segment]));
+    }
+}
+
+#[test]
 fn the_last_segment_is_as_long_as_it_was_made() {
     let (mut files, _) = log();
     let bytes = files.get_mut(&seg(5)).unwrap();

@@ -81,7 +81,7 @@ impl Follower {
             }
             // Nothing more here: either nothing has come, or it goes on in the next segment.
             match stable(|| self.after_end()) {
-                Ok(Some(place)) => self.at = Some(place),
+                Ok(Some((place, next))) => (self.at, self.next) = (Some(place), next),
                 Ok(None) => return Ok(frames),
                 // What is missed may have come after it was looked for, and before the next segment was.
                 Err(ReadError::Damage(_)) if !looked => looked = true,
@@ -161,8 +161,8 @@ impl Follower {
         }
     }
 
-    /// Where it goes on after a place that gives no more frames; none if nothing has come yet.
-    fn after_end(&self) -> Result<Option<Place>, ReadError> {
+    /// Where it goes on after a place that gives no more frames, and with which frame; none if nothing has come yet.
+    fn after_end(&self) -> Result<Option<(Place, u64)>, ReadError> {
         let Some(place) = &self.at else { return Ok(None) };
         let survey = Survey::of(&*self.storage)?;
         let number = place.segment.file.number;
@@ -173,11 +173,8 @@ impl Follower {
             crate::survey::read(&*self.storage, &place.segment.file, &mut bytes)?;
             let mut cursor = Cursor::at(&bytes, place.offset, self.next, None);
             if cursor.seek() {
-                return Ok(Some(Place {
-                    segment: place.segment,
-                    file: Arc::clone(&place.file),
-                    offset: cursor.offset(),
-                }));
+                let file = Arc::clone(&place.file);
+                return Ok(Some((Place { segment: place.segment, file, offset: cursor.offset() }, self.next)));
             }
         }
         if let Some(following) = survey.segments.get(here + 1) {
@@ -187,7 +184,8 @@ impl Follower {
                 let damage = Damage { segment: number, offset: place.offset, frame: self.next, what: What::Frame };
                 return Err(damage.into());
             }
-            return Ok(Some(self.enter(following)?));
+            // What a sealed one has lost at its end is skipped over.
+            return Ok(Some((self.enter(following)?, self.next.max(first))));
         }
         if self.next <= survey.acked && place.segment.file.condition == Condition::Sound {
             crate::survey::read(&*self.storage, &place.segment.file, &mut bytes)?;

@@ -257,7 +257,8 @@ impl Keeper {
             // A panic of sled's ends this store and no more.
             let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve(&mut store)));
             match served {
-                Ok(Stop::Closed) => return store.close(),
+                // sled writes what it has, and may panic over it: this thread ends here either way, and nobody joins it.
+                Ok(Stop::Closed) => return drop(store),
                 Ok(Stop::Bad) | Err(_) => {
                     // Its Drop may panic or hang after a failure: it is not run.
                     std::mem::forget(store);

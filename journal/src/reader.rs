@@ -429,3 +429,6 @@ fn judge(run: RunId, found: &[StoredEntry], suspects: &[Damage], sealed: &[Damag
     let mark = |damage: &&Damage| damage.what == What::Mark;
     suspects.iter().find(|d| after(d) || mark(d)).or_else(|| sealed.iter().find(after)).map_or(Ok(()), |d| Err(*d))
 }
+
+#[cfg(test)]
+mod tests;

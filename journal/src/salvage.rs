@@ -225,6 +225,7 @@ impl Scope {
         // Without the mark it cannot be told whether frames are missing at the end.
         let mut scope = Self { segments: Vec::new(), subjects: BTreeSet::new(), all: mark_lost };
         let mut buffer = Vec::new();
+        // Where a segment begins whose header does not say it, if the one before it does.
         let mut next_frame = Some(1);
         for (place, segment) in survey.segments.iter().enumerate() {
             if segment.file.condition == Condition::Salvaging {
@@ -234,7 +235,8 @@ impl Scope {
                 };
                 let first = segment.header.map(|header| header.first_frame).or(next_frame);
                 scope.segment(store, segment, first.zip(last), &known)?;
-                next_frame = last.map(|last| last + 1);
+                // Where the one after this has no header either, nothing says where this one ended.
+                next_frame = None;
             } else {
                 let contents = survey.contents(store, place, Depth::Checksums, &mut buffer);
                 next_frame = contents.ok().map(|contents| contents.summary.last_frame + 1);

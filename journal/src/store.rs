@@ -273,11 +273,6 @@ impl Store {
         runs.sort_unstable_by_key(|row| row.run);
         Ok(runs)
     }
-
-    /// Lets go of the files. sled writes what it has; nobody counts on it.
-    pub(crate) fn close(self) {
-        drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(self))));
-    }
 }
 
 /// Removes half-written snapshots, which sled might take for whole ones.
@@ -291,4 +286,118 @@ fn sweep(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::entries::{Script, closed_run, effect, id, run, subject};
+
+    fn frame(number: u64, entries: Vec<Entry>) -> Frame {
+        let (hash, prev) = (Digest::of(&number.to_le_bytes()), Digest::ZERO);
+        Frame { number, hash, prev, segment: 1, offset: 128, entries }
+    }
+
+    fn new() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("index")).unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn it_is_whole_until_a_key_of_any_sort_is_gone() {
+        let (_dir, mut store) = new();
+        store.apply(&[frame(1, closed_run(1, 3)), frame(2, run(2, 2)), frame(3, run(3, 1))]).unwrap();
+        assert!(store.is_whole());
+        for sort in [FRAME, RUN, OPEN, SUBJECT, TIME] {
+            let last = store.db.scan_prefix([sort]).keys().last().unwrap().unwrap();
+            let value = store.db.remove(&last).unwrap().unwrap();
+            assert!(!store.is_whole(), "{}", char::from(sort));
+            store.db.insert(last, value).unwrap();
+            assert!(store.is_whole());
+        }
+    }
+
+    #[test]
+    fn it_is_empty_until_it_is_given_something_whatever_it_says_of_itself() {
+        let (_dir, mut store) = new();
+        assert!(store.is_empty());
+        store.apply(&[frame(1, run(1, 1))]).unwrap();
+        store.db.remove(META).unwrap();
+        assert!(!store.is_empty());
+    }
+
+    #[test]
+    fn an_effect_that_was_consumed_is_told_from_one_that_was_given_back() {
+        let (_dir, mut store) = new();
+        let mut script = Script::new(id(1));
+        let mut entries = vec![script.begin(subject(1))];
+        entries.extend([effect(1, 0), effect(1, 1)].map(|effect| script.intend(effect)));
+        entries.push(script.next(Kind::Outcome, Latch::Restore, effect(1, 1), "{}"));
+        store.apply(&[frame(1, entries)]).unwrap();
+        let said = |effect: Key| store.db.get(key(EFFECT, &[&effect.0])).unwrap().unwrap().last().copied();
+        assert_eq!((said(effect(1, 0)), said(effect(1, 1))), (Some(0), Some(1)));
+    }
+
+    /// The frame of a run whose only record says this.
+    fn saying(n: u64, text: &str) -> Frame {
+        frame(n, vec![Script::new(id(n)).next(Kind::Begun, Latch::Claim, subject(n), text)])
+    }
+
+    #[test]
+    fn sled_is_made_to_write_after_many_records_or_long_ones_and_not_after_a_few() {
+        let (dir, mut store) = new();
+        for n in 1..=100 {
+            store.apply(&[saying(n, "{}")]).unwrap();
+            assert_ne!(store.unwritten, 0, "a write would disturb the log's own");
+        }
+        // Their bytes are far fewer than may be kept in memory; their keys are not.
+        let many = run(101, 9000);
+        assert!(many.iter().map(|entry| entry.bytes().len()).sum::<usize>() < WRITE_OUT / 2);
+        store.apply(&[frame(101, many)]).unwrap();
+        assert_eq!(store.unwritten, 0);
+        for n in 102..=105 {
+            store.apply(&[saying(n, &"x".repeat(900 << 10))]).unwrap();
+            assert_ne!(store.unwritten, 0);
+        }
+        store.apply(&[saying(106, &format!("the last of them{}", "x".repeat(900 << 10)))]).unwrap();
+        assert_eq!(store.unwritten, 0);
+        let db = std::fs::read(dir.path().join("index/db")).unwrap();
+        assert!(String::from_utf8_lossy(&db).contains("the last of them"), "it is in the file");
+    }
+
+    #[test]
+    fn no_more_than_some_thousand_open_runs_are_remembered() {
+        let (_dir, mut store) = new();
+        for n in 1..=2 {
+            store.apply(&[frame(n, run(n, 1))]).unwrap();
+        }
+        assert_eq!(store.rows.len(), 2, "those that go on soon");
+        let many = (10..REMEMBERED as u64 + 10).map(|n| run(n, 1)).collect::<Vec<_>>().concat();
+        store.apply(&[frame(3, many)]).unwrap();
+        store.apply(&[frame(4, run(3, 1))]).unwrap();
+        assert_eq!(store.rows.len(), 1);
+        // Those that are forgotten are known all the same.
+        store.apply(&[frame(5, vec![Script::after(&run(1, 1)[0]).close(subject(1))])]).unwrap();
+        assert!(store.is_whole());
+        assert_eq!(store.find(Query::Open).unwrap().len(), REMEMBERED + 2);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let error = Store::open(&dir.path().join("file/index")).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+    }
+
+    #[test]
+    fn half_a_snapshot_is_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["db", "other.generating", "snap.00000000000000A1", "snap.00000000000000B2.generating"];
+        names.iter().for_each(|name| std::fs::write(dir.path().join(name), "x").unwrap());
+        sweep(dir.path()).unwrap();
+        let left = names.iter().filter(|name| dir.path().join(name).exists()).copied().collect::<Vec<_>>();
+        assert_eq!(left, names[..3]);
+    }
 }

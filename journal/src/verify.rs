@@ -144,7 +144,8 @@ impl Verifier {
     fn segment(&mut self, header: &SegmentHeader, bytes: &[u8], next: Option<&Segment>, acked: u64) {
         let last = next.is_none();
         let number = header.number;
-        let follows = header.first_frame == self.next || (self.gap && header.first_frame > self.next);
+        let (first, expected) = (header.first_frame, self.next);
+        let follows = if self.gap { first >= expected } else { first == expected };
         let chained = self.head.is_none_or(|head| head == header.prev_frame)
             && self.summary.is_none_or(|summary| summary == header.prev_summary);
         if !follows || !chained {
@@ -260,7 +261,8 @@ impl Verifier {
         let known = self.report.damage.len();
         loop {
             self.frames(&mut cursor, &mut builder, segment.file.number);
-            if !cursor.seek_on() {
+            // A frame that stands here and is none that was expected here is left as any other.
+            if !cursor.seek() {
                 break;
             }
         }
@@ -291,4 +293,42 @@ impl Verifier {
 /// Whether it is a segment that was sealed, and that can have begun with this frame.
 fn is_sealed_after(segment: &Segment, frame: u64) -> bool {
     segment.file.condition != Condition::Sound && segment.header.is_none_or(|header| header.first_frame == frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use recover_engine::Header;
+
+    use super::*;
+    use crate::open::{Purpose, open};
+    use crate::supply::Inline;
+    use crate::testing::entries::{ACTOR, Script, id, run, subject};
+    use crate::testing::sim::SimStorage;
+
+    /// What is wrong with a log of these records, each in a frame of its own, which no ledger has seen.
+    fn verified(entries: &[Entry]) -> Vec<(u64, What)> {
+        let storage: Arc<dyn Storage> = Arc::new(SimStorage::new());
+        let inline = Inline { storage: Arc::clone(&storage), len: 8192 };
+        let (mut core, _) = open(&storage, 8192, Purpose::Write, |_| Ok(Box::new(inline))).unwrap();
+        for entry in entries {
+            core.commit(&[vec![entry.clone()]]).unwrap();
+        }
+        let damage = Reader::new(storage).verify().unwrap().damage;
+        damage.into_iter().map(|damage| (damage.frame, damage.what)).collect()
+    }
+
+    #[test]
+    fn a_record_that_is_not_the_next_or_does_not_name_the_one_before_breaks_its_run() {
+        let [first, second, third] = run(1, 3).try_into().unwrap();
+        assert_eq!(verified(&[first.clone(), second.clone(), third]), []);
+        let broken = [(2, What::RunChain(id(1)))];
+        // It names the one before, and its number is not the next.
+        let skips = Entry::encode(Header { seq: 3, ..*second.header() }, ACTOR, "{}").unwrap();
+        assert_eq!(verified(&[first.clone(), skips]), broken);
+        // Its number is the next, and it names another.
+        let other = Script::new(id(1)).begin(subject(7));
+        assert_eq!(verified(&[first, Script::after(&other).outcome()]), broken);
+    }
 }

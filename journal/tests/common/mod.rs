@@ -1,6 +1,9 @@
 //! What the tests of this crate share: a small log on a simulated disk, and all that can be read of one.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod forge;
+pub mod observed;
+
 use std::sync::Arc;
 
 use recover_engine::{Entry, Key, Kind, Latch, RunId};

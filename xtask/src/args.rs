@@ -68,9 +68,9 @@ const CI: &str = "\
 Usage: cargo xtask ci [--seconds N]
 
 Runs every one of these, even if an earlier one failed, in the profile `ci`, which is built once for all of them:
-  build, package --quick, and beside them kubernetes, loom; then beside each other test, own scenario, real; faults, lossy, crash; fmt, clippy,
-  doc, deny, mutants --judge, the bounded form of every other lane that has `--full`, bench --quick, and fuzz (N seconds for each target,
-  60 by default)
+  build, package --quick, and then beside each other test, own scenario, real; and faults, lossy, crash. Beside all that kubernetes (builds its
+  servers), fmt, clippy, doc, loom, deny, mutants --judge, the bounded form of every other lane that has `--full`, bench --quick, and fuzz (N
+  seconds for each target, 60 by default)
 Prints a table of lanes, tests and times at the end, and alone on the last line `N passed, N failed`: the tests executed, as
 libtest counted them, where a lane that failed without a failed test counts as one failed.
 cargo-deny and cargo-fuzz are installed into ~/.cache/recover-tools (or RECOVER_TOOLS) if they are missing. Without a network,
@@ -117,7 +117,8 @@ What came of each mutant is kept in tests/mutants/outcomes.tsv and holds until t
 outcome, or survived, is run. A survivor that changes nothing has its reason in tests/mutants/reasons.tsv.
 Prints the figures of each package and fails if a mutant of engine or journal survived without a reason, or if less than 90 % of
 the viable ones of steps or scenarios were killed. What was not run is counted and said; it does not fail.
---judge runs no mutant. --again runs those that have an outcome instead, and fails if one comes out otherwise; it keeps nothing.
+--judge runs no mutant and needs no cargo-mutants: it judges the outcomes that are kept. --again runs those that have an outcome instead,
+and fails if one comes out otherwise; it keeps nothing.
 --file journal/src/log.rs runs those of that file; it can be given several times. --shard 2/8 runs the second eighth of what is to be
 run. It can be stopped at any time, and the next run goes on.
 `nice -n 19 cargo xtask mutants` leaves the machine to others; TMPDIR on a disk in memory spares the tests of the journal the waiting.";

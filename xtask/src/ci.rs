@@ -4,55 +4,70 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::args::Bound;
-use crate::heavy::{self, Heavy};
+use crate::heavy;
 use crate::lane::{Lane, Outcome, Tally};
 use crate::profile::Profile;
 use crate::{fuzz, lanes, mutants, package};
 
-/// Lanes that run one after another, beside other such.
-type Track = Vec<Box<dyn FnOnce() -> Lane + Send>>;
+/// What runs one after another, beside other such.
+type Track = Vec<Work>;
+type Work = Box<dyn FnOnce() -> Vec<Lane> + Send>;
 
 /// Runs every lane, whatever came of the ones before.
 pub(crate) fn run(fuzz_seconds: u32) -> ExitCode {
-    let mut lanes = beside(built());
-    lanes.extend(beside(all_else(fuzz_seconds)));
+    let lanes = beside(tracks(fuzz_seconds));
     print!("{}", summary(&lanes));
     if lanes.iter().all(Lane::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What the other lanes run. It stands alone: of cargo's commands for one profile all wait for the one that builds.
-fn built() -> Vec<Track> {
-    vec![
-        vec![Box::new(|| lanes::build(Profile::Ci)), Box::new(|| package::quick(Profile::Ci))],
-        vec![Box::new(lanes::kubernetes), Box::new(lanes::loom)],
-    ]
+fn one(lane: impl FnOnce() -> Lane + Send + 'static) -> Work {
+    Box::new(|| vec![lane()])
 }
 
-/// The lanes that wait for sandboxes most of the time, and beside them those that compute, or are built elsewhere.
-fn all_else(fuzz_seconds: u32) -> Vec<Track> {
-    const WAITING: [&[&str]; 2] = [&["real"], &["faults", "lossy"]];
-    let lane = |heavy: &'static Heavy| -> Box<dyn FnOnce() -> Lane + Send> {
-        Box::new(|| heavy.lane(Profile::Ci, false, None))
-    };
-    let waiting = |names: &[&str]| -> Track { names.iter().filter_map(|name| heavy::named(name)).map(lane).collect() };
+fn heavy(name: &'static str) -> Work {
+    one(move || match heavy::named(name) {
+        Some(heavy) => heavy.lane(Profile::Ci, false, None),
+        None => Lane { name, took: Duration::ZERO, outcome: Outcome::failed("there is no such lane") },
+    })
+}
+
+/// The lanes that wait for sandboxes most of the time, after what they run is built; and beside them those that are built elsewhere, or
+/// compute. Of cargo's commands for one profile all wait for the one that builds: so lints and documentation have another.
+fn tracks(fuzz_seconds: u32) -> Vec<Track> {
     // The committed graphs are compared by a test: it is no lane here.
-    let mut tests: Track = vec![Box::new(|| lanes::test(Profile::Ci)), Box::new(lanes::own_scenario)];
-    tests.extend(waiting(WAITING[0]));
-    let mut sandboxes = waiting(WAITING[1]);
-    sandboxes.push(Box::new(|| lanes::crash(Profile::Ci, false)));
+    let waiting =
+        || vec![vec![one(|| lanes::test(Profile::Ci)), one(lanes::own_scenario), heavy(APART[0])], sandboxes()];
+    let built: Track = vec![
+        one(|| lanes::build(Profile::Ci)),
+        one(|| package::quick(Profile::Ci)),
+        Box::new(move || beside(waiting())),
+    ];
     let judge = || mutants::lane(&mutants::Work { judge: true, ..mutants::Work::default() });
     let mut computing: Track = vec![
-        Box::new(lanes::fmt),
-        Box::new(|| lanes::clippy(Profile::Dev)),
-        Box::new(|| lanes::doc(Profile::Dev)),
-        Box::new(lanes::deny),
-        Box::new(judge),
+        one(lanes::kubernetes),
+        one(lanes::fmt),
+        one(|| lanes::clippy(Profile::Dev)),
+        one(|| lanes::doc(Profile::Dev)),
+        one(lanes::loom),
+        one(lanes::deny),
+        one(judge),
     ];
-    let rest = heavy::ALL.iter().filter(|heavy| !heavy.night && !WAITING.concat().contains(&heavy.name));
-    computing.extend(rest.map(lane));
-    computing.push(Box::new(|| lanes::bench_quick(Profile::Ci)));
-    computing.push(Box::new(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));
-    vec![tests, sandboxes, computing]
+    computing.extend(rest().map(heavy));
+    computing.push(one(|| lanes::bench_quick(Profile::Ci)));
+    computing.push(one(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));
+    vec![built, computing]
+}
+
+/// The heavy lanes that have a track of their own to stand in.
+const APART: [&str; 3] = ["real", "faults", "lossy"];
+
+fn sandboxes() -> Track {
+    vec![heavy(APART[1]), heavy(APART[2]), one(|| lanes::crash(Profile::Ci, false))]
+}
+
+/// The names of all other heavy lanes.
+fn rest() -> impl Iterator<Item = &'static str> {
+    heavy::ALL.iter().filter(|heavy| !heavy.night).map(|heavy| heavy.name).filter(|name| !APART.contains(name))
 }
 
 /// Runs the tracks beside each other. The lanes come back in the order of their tracks.
@@ -60,7 +75,7 @@ fn beside(tracks: Vec<Track>) -> Vec<Lane> {
     std::thread::scope(|scope| {
         let running: Vec<_> = tracks
             .into_iter()
-            .map(|track| scope.spawn(|| track.into_iter().map(|lane| lane()).collect::<Vec<Lane>>()))
+            .map(|track| scope.spawn(|| track.into_iter().flat_map(|work| work()).collect::<Vec<Lane>>()))
             .collect();
         let died = || Lane { name: "ci", took: Duration::ZERO, outcome: Outcome::failed("a lane panicked") };
         running.into_iter().flat_map(|track| track.join().unwrap_or_else(|_| vec![died()])).collect()
@@ -103,12 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn every_heavy_lane_is_in_one_track() {
-        const OTHERS: [&str; 9] =
-            ["test", "own scenario", "crash", "fmt", "clippy", "doc", "deny", "mutants --judge", "bench --quick"];
-        let count: usize = all_else(1).iter().map(Vec::len).sum();
-        // The fuzz targets besides.
-        assert_eq!(count, heavy::ALL.iter().filter(|heavy| !heavy.night).count() + OTHERS.len() + 1);
+    fn lanes_that_stand_apart_are_lanes_and_what_is_beside_comes_back_in_order() {
+        assert!(APART.iter().all(|name| heavy::named(name).is_some_and(|heavy| !heavy.night)));
+        assert_eq!(rest().count() + APART.len(), heavy::ALL.iter().filter(|heavy| !heavy.night).count());
+        let work = |name| one(move || lane(name, Tally::default(), None));
+        let nested = Box::new(move || beside(vec![vec![work("b")], vec![work("c")]]));
+        let lanes = beside(vec![vec![work("a"), nested], vec![work("d"), Box::new(|| panic!("it breaks"))]]);
+        assert_eq!(lanes.iter().map(|lane| lane.name).collect::<Vec<_>>(), ["a", "b", "c", "ci"]);
+        assert!(!lanes[3].passed());
     }
 
     #[test]

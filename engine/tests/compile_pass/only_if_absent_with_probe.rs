@@ -35,7 +35,7 @@ impl Probe for Make {
     const CANNOT_LIE: &'static str = "it looked";
 }
 
-fn main() {
+pub(crate) fn main() {
     let redoing = Doing::of(&Make {}).redoing;
     assert_eq!(redoing.redo, Redo::OnlyIfAbsent);
     assert_eq!((redoing.fence, redoing.argument), (Some("the door is closed"), "it looked"));

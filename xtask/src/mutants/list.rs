@@ -13,7 +13,7 @@ const NOT_JUDGED: &str = "journal/src/testing/**";
 const FOR_LOOM: &str = "loom_tests::";
 
 /// What a mutant does, and where.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Change {
     /// Its kind, by cargo-mutants' word.
     pub(crate) genre: String,
@@ -24,7 +24,7 @@ pub(crate) struct Change {
 }
 
 /// One change of one place of the source.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Mutant {
     pub(crate) package: String,
     /// As cargo-mutants names it, with line and column.
@@ -93,7 +93,7 @@ fn mutant(tree: &Path, entry: &Value, sources: &mut BTreeMap<String, String>) ->
 }
 
 /// FNV-1a: the same on every machine and in every release of Rust, and nobody attacks it.
-fn hash<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn hash<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let bytes = lines.flat_map(|line| line.bytes().chain([b'\n']));
     let hash =
         bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));

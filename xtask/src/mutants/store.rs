@@ -43,7 +43,7 @@ impl Verdict {
 }
 
 /// File, place, hash, what.
-type Key = [String; 4];
+pub(crate) type Key = [String; 4];
 
 fn key(mutant: &Mutant) -> Key {
     [mutant.file.clone(), mutant.place.clone(), mutant.hash.clone(), mutant.what.clone()]
@@ -77,6 +77,11 @@ impl Outcomes {
         self.gone = self.of.keys().filter(|key| !keys.contains(*key)).cloned().collect();
         self.of.retain(|key, _| keys.contains(key));
         self.gone.len()
+    }
+
+    /// What there is an outcome of.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.of.keys()
     }
 
     /// What came of this one.

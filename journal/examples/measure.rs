@@ -1,4 +1,4 @@
-//! Measures the journal beside a raw write and `fdatasync` on the same disk: `bench DIR`.
+//! Measures the journal beside a raw write and `fdatasync` on the same disk: `measure latency DIR`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -255,7 +255,7 @@ fn index(path: &Path, anew: bool) -> Result<()> {
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let usage = "bench latency|threads|tasks|fill|read|index DIR [N] [LEN]";
+    let usage = "measure latency|threads|tasks|fill|read|index DIR [N] [LEN]";
     let (what, dir) = args.next().zip(args.next()).ok_or(usage)?;
     let path = Path::new(&dir);
     std::fs::create_dir_all(path)?;

@@ -1,5 +1,4 @@
 //! What the types forbid does not compile. `TRYBUILD=overwrite cargo test -p recover-engine --test compile` renews the texts.
-#![expect(clippy::panic, reason = "helpers of tests may say what must hold in the shortest words")]
 
 #[path = "compile_pass/only_if_absent_with_probe.rs"]
 mod with_probe;

@@ -6,10 +6,11 @@ pub mod observed;
 
 use std::sync::Arc;
 
-use recover_engine::{Entry, Key, Kind, Latch, RunId};
-use recover_journal::testing::entries::{Script, effect, id, subject};
+use recover_engine::{Entry, Key, Kind, Latch, Millis, RunId};
+use recover_journal::testing::entries::{ACTOR, Script, effect, id, subject};
+use recover_journal::testing::salvage;
 use recover_journal::testing::sim::SimStorage;
-use recover_journal::{CommitLog, Frame, OpenError, Options, ReadError, Reader};
+use recover_journal::{Author, CommitLog, Frame, OpenError, Options, ReadError, Reader, Salvage, Storage};
 
 /// Short segments, so that a few records fill several.
 pub const SMALL: Options = Options { segment_len: 1280 };
@@ -20,6 +21,12 @@ pub fn open(storage: &SimStorage) -> Result<CommitLog, OpenError> {
 
 pub fn reader(storage: &SimStorage) -> Reader {
     Reader::new(Arc::new(storage.clone()))
+}
+
+/// Salvages what is damaged.
+pub fn mend(storage: &SimStorage) -> Result<Salvage, OpenError> {
+    let on: Arc<dyn Storage> = Arc::new(storage.clone());
+    salvage(&on, SMALL, Author { actor: ACTOR, at: Millis(7) }, "it was found so")
 }
 
 /// Batches of two runs that take turns, with every latch: enough for several segments.

@@ -1,14 +1,10 @@
 //! What changed logs were once taken for, each with the case that showed it.
 
-use std::sync::Arc;
-
-use recover_engine::Millis;
-use recover_journal::testing::entries::{ACTOR, run};
-use recover_journal::testing::salvage;
+use recover_journal::testing::entries::run;
 use recover_journal::testing::sim::SimStorage;
-use recover_journal::{Author, OpenError, Salvage, Storage, What};
+use recover_journal::{OpenError, Salvage, What};
 
-use crate::common::{SMALL, open, reader};
+use crate::common::{mend, open, reader};
 use crate::directory::{Files, finished};
 
 fn segments(files: &Files) -> Vec<String> {
@@ -82,11 +78,6 @@ fn a_name_that_no_log_has_costs_nothing() {
     files.insert("log/99999999999.seg".into(), whole["log/00000001.seg"].clone());
     let found = refused(files);
     assert!((1..10_000).contains(&found.len()), "{}", found.len());
-}
-
-fn mend(storage: &SimStorage) -> Result<Salvage, OpenError> {
-    let on: Arc<dyn Storage> = Arc::new(storage.clone());
-    salvage(&on, SMALL, Author { actor: ACTOR, at: Millis(7) }, "it was found so")
 }
 
 /// Salvages once. What is left verifies and is written on.

@@ -1,21 +1,13 @@
 //! What a salvage says of the damage, whom it blocks for it, and what it leaves alone.
 
-use std::sync::Arc;
-
-use recover_engine::{Latch, Millis, RunId};
-use recover_journal::testing::entries::{ACTOR, subject};
-use recover_journal::testing::salvage;
+use recover_engine::{Latch, RunId};
+use recover_journal::testing::entries::subject;
 use recover_journal::testing::sim::{Fault, SimStorage};
-use recover_journal::{Author, OpenError, Salvage, Storage, What};
+use recover_journal::{OpenError, Salvage, What};
 use serde_json::{Value, json};
 
 use crate::common::forge::{self, Files, found, seal, sealed, seg, set_mark, spoil};
-use crate::common::{SMALL, frames, open, written};
-
-fn mend(storage: &SimStorage) -> Result<Salvage, OpenError> {
-    let on: Arc<dyn Storage> = Arc::new(storage.clone());
-    salvage(&on, SMALL, Author { actor: ACTOR, at: Millis(7) }, "it was found so")
-}
+use crate::common::{frames, mend, open, written};
 
 /// A salvage that succeeds: what it did, and what it left.
 fn mended(files: Files) -> (Salvage, SimStorage) {

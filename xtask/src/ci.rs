@@ -31,38 +31,41 @@ fn heavy(name: &'static str) -> Work {
     })
 }
 
-/// The lanes that wait for sandboxes most of the time, after what they run is built; and beside them those that are built elsewhere, or
-/// compute. Of cargo's commands for one profile all wait for the one that builds: so lints and documentation have another.
+/// What builds, and then what is built waits for sandboxes most of the time; and beside it what is built elsewhere, or computes. Lints
+/// and documentation share with the tests what cargo builds for its own use, and keep every other command of that profile waiting: so
+/// they come before there is any.
 fn tracks(fuzz_seconds: u32) -> Vec<Track> {
     // The committed graphs are compared by a test: it is no lane here.
-    let waiting =
-        || vec![vec![one(|| lanes::test(Profile::Ci)), one(lanes::own_scenario), heavy(APART[0])], sandboxes()];
     let built: Track = vec![
         one(|| lanes::build(Profile::Ci)),
+        one(|| lanes::clippy(Profile::Ci)),
+        one(|| lanes::doc(Profile::Ci)),
         one(|| package::quick(Profile::Ci)),
-        Box::new(move || beside(waiting())),
+        Box::new(|| beside(waiting())),
     ];
     let judge = || mutants::lane(&mutants::Work { judge: true, ..mutants::Work::default() });
-    let mut computing: Track = vec![
-        one(lanes::kubernetes),
-        one(lanes::fmt),
-        one(|| lanes::clippy(Profile::Dev)),
-        one(|| lanes::doc(Profile::Dev)),
-        one(lanes::loom),
-        one(lanes::deny),
-        one(judge),
-    ];
+    let mut computing: Track =
+        vec![one(lanes::kubernetes), one(lanes::fmt), one(lanes::loom), one(lanes::deny), one(judge)];
     computing.extend(rest().map(heavy));
     computing.push(one(|| lanes::bench_quick(Profile::Ci)));
     computing.push(one(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));
     vec![built, computing]
 }
 
-/// The heavy lanes that have a track of their own to stand in.
-const APART: [&str; 3] = ["real", "faults", "lossy"];
+const REAL: &str = "real";
+const FAULTS: &str = "faults";
+const LOSSY: &str = "lossy";
 
-fn sandboxes() -> Track {
-    vec![heavy(APART[1]), heavy(APART[2]), one(|| lanes::crash(Profile::Ci, false))]
+/// The heavy lanes that stand among those that wait.
+const APART: [&str; 3] = [REAL, FAULTS, LOSSY];
+
+/// The longest of them begins at once.
+fn waiting() -> Vec<Track> {
+    vec![
+        vec![heavy(REAL)],
+        vec![one(|| lanes::test(Profile::Ci)), one(lanes::own_scenario), one(|| lanes::crash(Profile::Ci, false))],
+        vec![heavy(FAULTS), heavy(LOSSY)],
+    ]
 }
 
 /// The names of all other heavy lanes.

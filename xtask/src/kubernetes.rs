@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::{exec, tools};
 
@@ -19,8 +20,12 @@ pub(crate) fn wanted(lane: &str, part: Option<&str>) -> bool {
     lane == "real" && part.is_none_or(|part| WANTED_BY.contains(&part))
 }
 
+/// Held while they are built: who else wants them waits, and finds them.
+static BUILDING: Mutex<()> = Mutex::new(());
+
 /// Makes sure that they are there, or says why they cannot be.
 pub(crate) fn build() -> Result<(), String> {
+    let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let module = exec::root().join(MODULE).join("go.mod");
     let text = std::fs::read_to_string(&module).map_err(|e| format!("cannot read {}: {e}", module.display()))?;
     let version = version(&text).ok_or_else(|| format!("{} names no version", module.display()))?;
@@ -32,9 +37,10 @@ pub(crate) fn build() -> Result<(), String> {
     // Under a name of its own until all of it is there: another build may run beside this one.
     let making = tools::folder().join(format!("kubernetes-{version}.{}", std::process::id()));
     let mut build: Command = exec::command(go);
-    build.args(["build", "-C", MODULE, "-trimpath", "-ldflags", "-s -w", "-o"]).arg(&making).env("CGO_ENABLED", "0");
-    // Its compiler has much to throw away, and a machine that builds this has memory: a good deal less time.
-    build.env("GOGC", "400");
+    build.args(["build", "-C", MODULE, "-trimpath", "-gcflags", "all=-l -dwarf=false", "-ldflags", "-s -w", "-o"]);
+    // Nothing in it need be fast or be debugged, its compiler has much to throw away, and a machine that builds this has memory: a
+    // good deal less time.
+    build.arg(&making).env("CGO_ENABLED", "0").env("GOGC", "400");
     build.args(PROGRAMS.map(|program| format!("k8s.io/kubernetes/cmd/{program}")));
     std::fs::create_dir_all(&making).map_err(|e| format!("cannot make {}: {e}", making.display()))?;
     println!("Kubernetes {version} is being built, once; this takes some minutes");

@@ -8,17 +8,17 @@ use crate::exec;
 pub(crate) struct Tool {
     name: &'static str,
     version: &'static str,
-    /// As cargo's profiles have it: built to be used at once rather than to be fast, unless it has much to compute.
-    opt_level: &'static str,
+    /// What of it has much to compute: the rest is built to be used at once rather than to be fast.
+    fast: Option<&'static str>,
 }
 
 /// Licences, sources, bans, advisories.
-pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", opt_level: "1" };
+pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", fast: Some("spdx") };
 /// libFuzzer's driver.
-pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2", opt_level: "0" };
+pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2", fast: None };
 
 /// Mutants.
-pub(crate) const MUTANTS: Tool = Tool { name: "cargo-mutants", version: "27.1.0", opt_level: "0" };
+pub(crate) const MUTANTS: Tool = Tool { name: "cargo-mutants", version: "27.1.0", fast: None };
 
 /// Tells test targets where tools are kept.
 pub(crate) const VARIABLE: &str = "RECOVER_TOOLS";
@@ -46,9 +46,12 @@ impl Tool {
             .env("CARGO_TARGET_DIR", folder().join("build"))
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", self.opt_level)
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .env_remove("RUSTFLAGS");
+        if let Some(name) = self.fast {
+            install.arg("--config").arg(format!("profile.release.package.{name}.opt-level=3"));
+        }
         if exec::run(&mut install)?.ok {
             std::fs::write(&stamp, "").map_err(|e| format!("cannot write {}: {e}", stamp.display()))?;
             Ok(binary)

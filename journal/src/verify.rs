@@ -109,7 +109,12 @@ impl Verifier {
             entries: Vec::new(),
         };
         let mut bytes = Vec::new();
+        let mut expected = 1;
         for (place, segment) in survey.segments.iter().enumerate() {
+            if segment.file.number != expected {
+                verifier.unread();
+            }
+            expected = segment.file.number + 1;
             read(storage, &segment.file, &mut bytes)?;
             match (segment.header, segment.file.condition) {
                 (Some(header), Condition::Sound) => {
@@ -127,6 +132,13 @@ impl Verifier {
 
     fn damage(&mut self, segment: u64, offset: u64, frame: u64, what: What) {
         self.report.damage.push(Damage { segment, offset, frame, what });
+    }
+
+    /// A segment that is not there, or whose header says nothing, is damage of its own: what follows it is not to blame for it.
+    fn unread(&mut self) {
+        self.gap = true;
+        self.head = None;
+        self.summary = None;
     }
 
     /// A sealed segment is held to what was recorded when it was sealed.
@@ -254,11 +266,11 @@ impl Verifier {
     fn sealed(&mut self, segment: &Segment, bytes: &[u8]) {
         self.report.sealed.push(segment.file.number);
         self.sealed.insert(segment.file.number, Digest::of(bytes));
-        self.gap = true;
+        self.unread();
         let first = segment.header.map_or(1, |header| header.first_frame);
         let mut cursor = Cursor::new(bytes, first, None);
         let mut builder = SummaryBuilder::new(segment.file.number, first, Digest::ZERO);
-        let known = self.report.damage.len();
+        let (known, next) = (self.report.damage.len(), self.next);
         loop {
             self.frames(&mut cursor, &mut builder, segment.file.number);
             // A frame that stands here and is none that was expected here is left as any other.
@@ -268,8 +280,11 @@ impl Verifier {
         }
         // What is wrong in it is what it was sealed for.
         self.report.damage.truncate(known);
-        self.head = None;
-        self.summary = None;
+        self.unread();
+        // Without its header they may be another segment's, and it is not to blame either.
+        if segment.header.is_none() {
+            self.next = next;
+        }
     }
 
     /// Segments that are prepared and not begun hold nothing.

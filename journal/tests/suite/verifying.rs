@@ -63,6 +63,24 @@ fn a_segment_that_begins_with_another_frame_than_comes_next_breaks_the_chain() {
     assert!(found.contains(&(3, 0, 2, What::Chain)), "{found:?}");
 }
 
+/// A sound segment behind one that was gone, or had a bad header, was called damaged too, and a salvage sealed both.
+#[test]
+fn a_segment_behind_one_that_cannot_be_read_is_not_to_blame() {
+    for segment in 1..=4 {
+        let (mut files, _) = log();
+        files.get_mut(&seg(segment)).unwrap()[20] ^= 1;
+        assert_eq!(found(&files), [(segment, 0, 0, What::Header)]);
+        let (mut files, _) = log();
+        files.remove(&seg(segment)).unwrap();
+        assert_eq!(found(&files), [(segment, 0, 0, What::Missing)]);
+    }
+    // No frame is there twice, whatever is missing between.
+    let (mut files, _) = log();
+    files.remove(&seg(2)).unwrap();
+    forge::header(&mut files, 3, |header| header[24] = 2);
+    assert!(found(&files).contains(&(3, 0, 2, What::Chain)));
+}
+
 #[test]
 fn a_summary_that_is_valid_and_says_something_else_than_its_segment_is_damage() {
     let (mut files, _) = log();

@@ -28,7 +28,7 @@ pub(crate) fn quick(profile: Profile) -> Lane {
 }
 
 fn tried(binary: Result<PathBuf, String>, profile: Profile, full: bool) -> Outcome {
-    match binary.and_then(|binary| build(&binary)) {
+    match binary.and_then(|binary| build(&binary, if full { "-z6" } else { "-z1" })) {
         Ok(made) => {
             let mut outcome = TRIAL.lane(profile, full, None).outcome;
             outcome.notes.extend(made);
@@ -38,8 +38,8 @@ fn tried(binary: Result<PathBuf, String>, profile: Profile, full: bool) -> Outco
     }
 }
 
-/// Builds everything around the binary; what was made, in words.
-fn build(binary: &Path) -> Result<Vec<String>, String> {
+/// Builds everything around the binary, compressed as hard as is said; what was made, in words.
+fn build(binary: &Path, effort: &str) -> Result<Vec<String>, String> {
     let version = version()?;
     let arch = said("dpkg", &["--print-architecture"])?;
     let out = folder();
@@ -55,7 +55,7 @@ fn build(binary: &Path) -> Result<Vec<String>, String> {
     ran("tar", &tar, &out)?;
     control(&tree, &version, &arch)?;
     let deb = format!("recover_{version}_{arch}.deb");
-    ran("dpkg-deb", &["--root-owner-group", "-Zxz", "--build", "tree", &deb], &out)?;
+    ran("dpkg-deb", &["--root-owner-group", "-Zxz", effort, "--build", "tree", &deb], &out)?;
     std::fs::remove_dir_all(&tree).map_err(|e| format!("{}: {e}", tree.display()))?;
     let sums = said_in("sha256sum", &[&deb, &archive, "image/recover"], &out)?;
     write(&out.join("SHA256SUMS"), &format!("{sums}\n"), 0o644)?;

@@ -11,7 +11,7 @@ use crate::segment::{ACKED, Condition, LOG, SegmentHeader};
 use crate::storage::{Access, Storage, StorageFile, read_into, write_all};
 use crate::summary::SummaryBuilder;
 use crate::supply::{Supply, prepare};
-use crate::survey::{Contents, Depth, End, OpenEnd, Survey, last_left, read};
+use crate::survey::{Contents, Depth, End, OpenEnd, Survey, last_left, read_whole};
 
 /// What a log holds beside its frames, when it was opened.
 #[derive(Debug, Default)]
@@ -129,7 +129,7 @@ fn resume(
         (End::Kept | End::Open(_), _) => {
             debug_assert!(segment.file.condition != Condition::Sound, "a sound segment has a header");
             let mut bytes = Vec::new();
-            read(store, &segment.file, &mut bytes)?;
+            read_whole(store, &segment.file, &mut bytes)?;
             prepare(store, number + 1, segment_len).map_err(failed())?;
             // No number that a frame in it has is given again, whatever its summary says.
             let first = summary.last_frame.max(survey.acked).max(last_left(segment.header.as_ref(), &bytes)) + 1;

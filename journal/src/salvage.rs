@@ -16,7 +16,7 @@ use crate::reader::Reader;
 use crate::segment::{ACKED, Condition, LOG, SegmentFile};
 use crate::state_dir::{Host, StateDir};
 use crate::storage::{Access, Storage, replace};
-use crate::survey::{Depth, Segment, Survey, open, read, read_summary, rescued};
+use crate::survey::{Depth, Segment, Survey, open, read_summary, read_whole, rescued};
 
 /// What a salvage did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -256,7 +256,7 @@ impl Scope {
         known: &BTreeMap<RunId, Key>,
     ) -> Result<(), ReadError> {
         let mut bytes = Vec::new();
-        read(store, &segment.file, &mut bytes)?;
+        read_whole(store, &segment.file, &mut bytes)?;
         let mut left = Vec::new();
         rescued(segment.header.as_ref(), &bytes, |_, number, _, _| left.push(number));
         let lost = frames.map(|(first, last)| lost(first, last, &left));

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::bytes::is_zero;
+
 mod disk;
 
 pub use disk::DiskStorage;
@@ -121,6 +123,31 @@ pub(crate) fn read_file(storage: &dyn Storage, path: &str, into: &mut Vec<u8>) -
     read_into(&*file, into, 0, size)
 }
 
+/// So much is read at once where most of it may be zeros: it stays in the processor's cache. Bytes.
+const BLOCK: usize = 256 * 1024;
+
+/// A file but for the zeros at its end, as far as they fill whole blocks; and its length. Most of a segment that is written on is
+/// zeros, and whoever looks at the log reads it: they are seen through, and not kept.
+pub(crate) fn read_but_zeros(storage: &dyn Storage, path: &str, into: &mut Vec<u8>) -> io::Result<u64> {
+    let file = storage.open(path, Access::Read)?;
+    let size = file.size()?;
+    let (mut block, mut len) = (Vec::new(), 0);
+    into.clear();
+    while len < size {
+        let want = usize::try_from(size - len).map_or(BLOCK, |left| left.min(BLOCK));
+        read_into(&*file, &mut block, len, want)?;
+        if !is_zero(&block) {
+            into.resize(usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?, 0);
+            into.extend_from_slice(&block);
+        }
+        len += block.len() as u64;
+        if block.len() < want {
+            break;
+        }
+    }
+    Ok(len)
+}
+
 /// Writes a small file so that after a crash the old or the new contents are there, whole.
 pub(crate) fn replace(storage: &dyn Storage, dir: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
@@ -137,6 +164,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::testing::sim::SimStorage;
 
     /// A file that gives and takes three bytes at a time, and says something else first, once.
     struct Reluctant {
@@ -189,6 +217,23 @@ mod tests {
 
     /// What a call may say first that is no failure.
     const FIRST: [Option<io::ErrorKind>; 2] = [None, Some(io::ErrorKind::Interrupted)];
+
+    #[test]
+    fn zeros_at_the_end_are_seen_through_and_those_before_are_kept() {
+        for len in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7] {
+            for last in [None, Some(0), Some(len / 2), len.checked_sub(1)] {
+                let mut bytes = vec![0; len];
+                last.and_then(|at| bytes.get_mut(at)).into_iter().for_each(|byte| *byte = 1);
+                let storage = SimStorage::of([("file".to_owned(), bytes.clone())]);
+                let mut read = b"what was there".to_vec();
+                assert_eq!(read_but_zeros(&storage, "file", &mut read).unwrap(), len as u64);
+                let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+                assert!((used..=used.next_multiple_of(BLOCK)).contains(&read.len()), "{} of {used}", read.len());
+                read.resize(len, 0);
+                assert!(read == bytes, "{len}, {last:?}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_taken_in_pieces_or_interrupted_is_written_whole_and_where_it_belongs() {

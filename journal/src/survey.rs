@@ -8,7 +8,7 @@ use crate::error::{Damage, Failed, ReadError, What};
 use crate::frame::{MARK_END, NUMBER_END};
 use crate::scan::{self, Cursor, Tail};
 use crate::segment::{ACKED, Condition, HeaderBytes, LOG, SEGMENT_HEADER, SegmentFile, SegmentHeader};
-use crate::storage::{Access, Storage, StorageFile, read_file, read_into};
+use crate::storage::{Access, Storage, StorageFile, read_but_zeros, read_file, read_into};
 use crate::summary::{Summary, SummaryBuilder, TRAILER};
 
 /// Of one gap in the numbers of the segments, no more than these are named.
@@ -210,8 +210,8 @@ impl Survey {
                     self.reaches_mark(place, &summary, summary.last_frame + 1, at)?;
                     return Ok(Contents { summary, end: End::Sealed { hash, at: Some(at) } });
                 }
-                read(storage, &segment.file, buffer)?;
-                self.scanned(place, &header, next.as_ref(), depth, buffer)
+                let len = read(storage, &segment.file, buffer)?;
+                self.scanned(place, &header, next.as_ref(), depth, (buffer, len))
             }
             // A damaged segment's summary is believed if its checksum is right: it says more than the frames that are left.
             (header, _) => {
@@ -234,7 +234,7 @@ impl Survey {
         header: &SegmentHeader,
         next: Option<&SegmentHeader>,
         depth: Depth,
-        bytes: &[u8],
+        (bytes, len): (&[u8], u64),
     ) -> Result<Contents, ReadError> {
         let damage = |offset, frame, what| Damage { segment: header.number, offset, frame, what };
         let prev = (depth == Depth::Hashes).then_some(header.prev_frame);
@@ -262,7 +262,7 @@ impl Survey {
             last = Some(at);
         }
         let summary = builder.into_summary();
-        let short = (bytes.len() as u64) < header.capacity;
+        let short = len < header.capacity;
         let tail = cursor.tail();
         if let Some(next) = next {
             // Not the last segment: its summary was missing or bad. If every frame is there, so is everything.
@@ -290,7 +290,7 @@ impl Survey {
                 self.reaches_mark(place, &written, cursor.next, cursor.offset())?;
                 return Ok(Contents { summary: *written, end: End::Sealed { hash, at: Some(cursor.offset()) } });
             }
-            _ if short => return Err(damage(bytes.len() as u64, cursor.next, What::Short).into()),
+            _ if short => return Err(damage(len, cursor.next, What::Short).into()),
             Tail::Zero => None,
             Tail::Bad { torn: true, until, .. } if cursor.next > self.acked => Some(until),
             Tail::Bad { what, .. } => return Err(damage(cursor.offset(), cursor.next, what).into()),
@@ -385,8 +385,13 @@ pub(crate) fn open(storage: &dyn Storage, file: &SegmentFile) -> Result<std::syn
     storage.open(&file.path(), Access::Read).map_err(Failed::to(format!("open {}", file.path())))
 }
 
-/// Reads a whole segment.
-pub(crate) fn read(storage: &dyn Storage, file: &SegmentFile, into: &mut Vec<u8>) -> Result<(), Failed> {
+/// Reads a segment but for the zeros at its end, and gives its length: no header, frame or summary ends in a block of them.
+pub(crate) fn read(storage: &dyn Storage, file: &SegmentFile, into: &mut Vec<u8>) -> Result<u64, Failed> {
+    read_but_zeros(storage, &file.path(), into).map_err(Failed::to(format!("read {}", file.path())))
+}
+
+/// Reads every byte of a segment, for its hash.
+pub(crate) fn read_whole(storage: &dyn Storage, file: &SegmentFile, into: &mut Vec<u8>) -> Result<(), Failed> {
     read_file(storage, &file.path(), into).map_err(Failed::to(format!("read {}", file.path())))
 }
 

@@ -12,7 +12,7 @@ use crate::scan::{self, Cursor, Tail};
 use crate::segment::{Condition, HeaderBytes, LOG, SegmentFile, SegmentHeader};
 use crate::storage::Storage;
 use crate::summary::SummaryBuilder;
-use crate::survey::{Segment, Survey, read};
+use crate::survey::{Segment, Survey, read, read_whole};
 
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,12 +115,15 @@ impl Verifier {
                 verifier.unread();
             }
             expected = segment.file.number + 1;
-            read(storage, &segment.file, &mut bytes)?;
             match (segment.header, segment.file.condition) {
                 (Some(header), Condition::Sound) => {
-                    verifier.segment(&header, &bytes, survey.segments.get(place + 1), survey.acked);
+                    let len = read(storage, &segment.file, &mut bytes)?;
+                    verifier.segment(&header, (&bytes, len), survey.segments.get(place + 1), survey.acked);
                 }
-                _ => verifier.sealed(segment, &bytes),
+                _ => {
+                    read_whole(storage, &segment.file, &mut bytes)?;
+                    verifier.sealed(segment, &bytes);
+                }
             }
         }
         verifier.prepared(storage, &survey)?;
@@ -153,7 +156,7 @@ impl Verifier {
         altered.into_iter().for_each(|number| self.damage(number, 0, 0, What::Altered));
     }
 
-    fn segment(&mut self, header: &SegmentHeader, bytes: &[u8], next: Option<&Segment>, acked: u64) {
+    fn segment(&mut self, header: &SegmentHeader, (bytes, len): (&[u8], u64), next: Option<&Segment>, acked: u64) {
         let last = next.is_none();
         let number = header.number;
         let (first, expected) = (header.first_frame, self.next);
@@ -174,7 +177,7 @@ impl Verifier {
                 Tail::Bad { torn: true, .. } if last && cursor.next > acked => {
                     let (offset, frame) = (cursor.offset(), cursor.next);
                     self.report.torn_tail = Some(TornTail { segment: number, offset, frame });
-                    return self.length(header, bytes, cursor.offset());
+                    return self.length(header, len, cursor.offset());
                 }
                 Tail::Bad { what, .. } => {
                     self.damage(number, cursor.offset(), cursor.next, what);
@@ -196,12 +199,12 @@ impl Verifier {
                 Some(hash)
             }
             Tail::Zero | Tail::Bad { .. } if last => {
-                self.length(header, bytes, cursor.offset());
+                self.length(header, len, cursor.offset());
                 None
             }
             // It was the end of the log when what follows it was found damaged: there was no summary yet.
             Tail::Zero if next.is_some_and(|next| is_sealed_after(next, self.next)) => {
-                self.length(header, bytes, cursor.offset());
+                self.length(header, len, cursor.offset());
                 None
             }
             Tail::Zero | Tail::Bad { .. } => {
@@ -215,8 +218,8 @@ impl Verifier {
     }
 
     /// A segment that is written on is as long as it was made.
-    fn length(&mut self, header: &SegmentHeader, bytes: &[u8], offset: u64) {
-        if (bytes.len() as u64) < header.capacity {
+    fn length(&mut self, header: &SegmentHeader, len: u64, offset: u64) {
+        if len < header.capacity {
             self.damage(header.number, offset, self.next, What::Short);
         }
     }

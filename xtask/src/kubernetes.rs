@@ -37,9 +37,8 @@ pub(crate) fn build() -> Result<(), String> {
     // Under a name of its own until all of it is there: another build may run beside this one.
     let making = tools::folder().join(format!("kubernetes-{version}.{}", std::process::id()));
     let mut build: Command = exec::command(go);
-    build.args(["build", "-C", MODULE, "-trimpath", "-gcflags", "all=-l -dwarf=false", "-ldflags", "-s -w", "-o"]);
-    // Nothing in it need be fast or be debugged, its compiler has much to throw away, and a machine that builds this has memory: a
-    // good deal less time.
+    build.args(["build", "-C", MODULE, "-trimpath", "-gcflags", "all=-dwarf=false", "-ldflags", "-s -w", "-o"]);
+    // Nobody debugs it, its compiler has much to throw away, and a machine that builds this has memory: a good deal less time.
     build.arg(&making).env("CGO_ENABLED", "0").env("GOGC", "400");
     build.args(PROGRAMS.map(|program| format!("k8s.io/kubernetes/cmd/{program}")));
     std::fs::create_dir_all(&making).map_err(|e| format!("cannot make {}: {e}", making.display()))?;

@@ -26,7 +26,14 @@ pub fn start(words: &[String], log: &Path, pidfile: &Path) {
     let log = File::options().append(true).create(true).open(log).unwrap();
     // It keeps its pid: `setsid` forks only where it leads a group.
     let mut command = Command::new("/usr/bin/setsid");
-    command.args(words).current_dir("/").stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    // Those in Go may use memory rather than time.
+    command
+        .args(words)
+        .env("GOGC", "400")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
     let mut child = command.spawn().unwrap();
     let pid = i32::try_from(child.id()).unwrap();
     let start = began(pid).unwrap_or_default();

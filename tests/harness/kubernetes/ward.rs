@@ -26,6 +26,8 @@ impl Ward {
     /// Starts it. What it says goes to the end of the log; after it a folder is removed, where one is named.
     pub fn start(program: &Path, words: &[String], log: &Path, home: Option<&Path>) -> Self {
         let mut shell = Command::new("/bin/sh");
+        // Those in Go may use memory rather than time.
+        shell.env("GOGC", "400");
         shell.args(["-c", SCRIPT, "ward"]).arg(home.unwrap_or(Path::new(""))).arg(log).arg(program).args(words);
         // An interrupt from the keyboard is for the test, not for who cleans up after it.
         shell.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

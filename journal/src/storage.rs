@@ -124,26 +124,27 @@ pub(crate) fn read_file(storage: &dyn Storage, path: &str, into: &mut Vec<u8>) -
 }
 
 /// So much is read at once where most of it may be zeros: it stays in the processor's cache. Bytes.
-const BLOCK: usize = 256 * 1024;
+const BLOCK: usize = 262_144;
 
 /// A file but for the zeros at its end, as far as they fill whole blocks; and its length. Most of a segment that is written on is
 /// zeros, and whoever looks at the log reads it: they are seen through, and not kept.
 pub(crate) fn read_but_zeros(storage: &dyn Storage, path: &str, into: &mut Vec<u8>) -> io::Result<u64> {
     let file = storage.open(path, Access::Read)?;
     let size = file.size()?;
+    let at_once = usize::try_from(size).map_or(BLOCK, |size| size.min(BLOCK));
     let (mut block, mut len) = (Vec::new(), 0);
     into.clear();
     while len < size {
-        let want = usize::try_from(size - len).map_or(BLOCK, |left| left.min(BLOCK));
-        read_into(&*file, &mut block, len, want)?;
+        read_into(&*file, &mut block, len, at_once)?;
+        if block.is_empty() {
+            // It was cut off meanwhile.
+            break;
+        }
         if !is_zero(&block) {
             into.resize(usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?, 0);
             into.extend_from_slice(&block);
         }
         len += block.len() as u64;
-        if block.len() < want {
-            break;
-        }
     }
     Ok(len)
 }

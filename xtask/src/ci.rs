@@ -48,7 +48,7 @@ fn tracks(fuzz_seconds: u32) -> Vec<Track> {
         vec![one(lanes::kubernetes), one(lanes::fmt), one(lanes::loom), one(lanes::deny), one(judge)];
     computing.extend(rest().map(heavy));
     computing.push(one(|| lanes::bench_quick(Profile::Ci)));
-    computing.push(one(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds))));
+    computing.push(one(move || fuzz::lane(&[], Bound::Seconds(fuzz_seconds), Profile::Ci)));
     vec![built, computing]
 }
 

@@ -7,6 +7,7 @@ use crate::args::Bound;
 use crate::exec;
 use crate::lane::{Lane, Outcome};
 use crate::parallel;
+use crate::profile::Profile;
 use crate::tools;
 
 /// An input longer than this is not tried: nothing in a record needs it, and long inputs are slow. Bytes.
@@ -22,18 +23,18 @@ const NIGHT: u64 = 1_000_000_000;
 const STRETCH: u32 = 600;
 
 /// Runs these targets, or all of them.
-pub(crate) fn lane(targets: &[String], bound: Bound) -> Lane {
-    Lane::run("fuzz", || fuzz(targets, bound).unwrap_or_else(Outcome::failed))
+pub(crate) fn lane(targets: &[String], bound: Bound, profile: Profile) -> Lane {
+    Lane::run("fuzz", || fuzz(targets, bound, profile).unwrap_or_else(Outcome::failed))
 }
 
-fn fuzz(chosen: &[String], bound: Bound) -> Result<Outcome, String> {
+fn fuzz(chosen: &[String], bound: Bound, profile: Profile) -> Result<Outcome, String> {
     let known = targets()?;
     if let Some(unknown) = chosen.iter().find(|name| !known.contains(name)) {
         return Err(format!("there is no fuzz target `{unknown}`; there are: {}", known.join(", ")));
     }
     let chosen = if chosen.is_empty() { &known } else { chosen };
     tools::FUZZ.binary()?;
-    if !exec::run(&mut cargo_fuzz("build"))?.ok {
+    if !exec::run(&mut cargo_fuzz("build", profile))?.ok {
         return Err(
             "the targets could not be built; libFuzzer needs a C++ compiler (Debian: apt-get install g++)".into()
         );
@@ -44,7 +45,7 @@ fn fuzz(chosen: &[String], bound: Bound) -> Result<Outcome, String> {
             Bound::Seconds(seconds) => seconds,
             Bound::Night => STRETCH,
         };
-        let (outcome, runs) = stretch(chosen, seconds)?;
+        let (outcome, runs) = stretch(chosen, seconds, profile)?;
         executions += runs;
         println!("fuzz: {} targets, {executions} executions", chosen.len());
         if outcome.failure.is_some() || bound != Bound::Night || executions >= NIGHT {
@@ -54,11 +55,11 @@ fn fuzz(chosen: &[String], bound: Bound) -> Result<Outcome, String> {
 }
 
 /// Runs each target for so long, as many at once as there are processors; and how many executions that were.
-fn stretch(targets: &[String], seconds: u32) -> Result<(Outcome, u64), String> {
+fn stretch(targets: &[String], seconds: u32, profile: Profile) -> Result<(Outcome, u64), String> {
     let at_once = parallel::processors().min(targets.len());
     let work = |_, target: &String| {
         let log = exec::root().join(format!("target/fuzz-{target}.log"));
-        Ok(run(target, seconds).and_then(|mut run| exec::run_quietly(&mut run, &log)))
+        Ok(run(target, seconds, profile).and_then(|mut run| exec::run_quietly(&mut run, &log)))
     };
     let mut all: Vec<_> =
         parallel::each(at_once, targets, work)?.into_iter().map(|(at, ran)| (&targets[at], ran)).collect();
@@ -101,22 +102,26 @@ fn targets() -> Result<Vec<String>, String> {
 
 /// `cargo fuzz`, as a plugin of the cargo that runs us, on whatever channel it is. Without a sanitizer: what is fuzzed has no
 /// `unsafe`, so there is nothing for it to find, and it makes everything nine times slower.
-fn cargo_fuzz(verb: &str) -> Command {
+fn cargo_fuzz(verb: &str, profile: Profile) -> Command {
     let mut path = tools::folder().join("bin").into_os_string();
     if let Some(rest) = std::env::var_os("PATH") {
         path.push(":");
         path.push(rest);
     }
     let mut command = exec::cargo(&["fuzz", verb, "--sanitizer", "none"]);
+    // It knows these two profiles; what they are is in fuzz/Cargo.toml.
+    if profile != Profile::Release {
+        command.arg("--dev");
+    }
     command.env("PATH", path).env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTFLAGS");
     command
 }
 
-fn run(target: &str, seconds: u32) -> Result<Command, String> {
+fn run(target: &str, seconds: u32, profile: Profile) -> Result<Command, String> {
     let root = exec::root();
     let found = root.join("target/fuzz-corpus").join(target);
     std::fs::create_dir_all(&found).map_err(|e| format!("cannot make {}: {e}", found.display()))?;
-    let mut command = cargo_fuzz("run");
+    let mut command = cargo_fuzz("run", profile);
     // libFuzzer writes to the first folder and only reads the others: the committed corpus stays as it is.
     command.arg(target).arg(found);
     existing(&root.join("fuzz/corpus").join(target)).map(|corpus| command.arg(corpus));

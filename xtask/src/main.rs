@@ -47,7 +47,7 @@ fn run(command: &Command) -> ExitCode {
         Command::Bench { quick: false } => lane::report(lanes::bench()),
         Command::Graphs { check: true } => lane::report(lanes::graphs_check()),
         Command::Graphs { check: false } => lane::report(lanes::graphs_write()),
-        Command::Fuzz { targets, bound } => lane::report(fuzz::lane(targets, *bound)),
+        Command::Fuzz { targets, bound } => lane::report(fuzz::lane(targets, *bound, Profile::Release)),
     };
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -73,10 +73,15 @@ pub fn result(output: &Output) -> serde_json::Value {
     serde_json::from_str(text.lines().last().unwrap_or("null")).unwrap_or_default()
 }
 
-/// One pairing, one mint, nothing that still works, and a journal that verifies.
-pub fn once(sandbox: &sandbox::Sandbox) -> Result<(), String> {
+/// One pairing, no more mints than `mints`, each under a label of its own, nothing that still works, and a journal that verifies.
+pub fn once(sandbox: &sandbox::Sandbox, mints: usize) -> Result<(), String> {
     let ledger = sandbox.ledger();
-    if (&ledger["pairs"], &ledger["mints"], &ledger["live_tokens"]) != (&1.into(), &1.into(), &0.into()) {
+    let calls = ledger["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let minted: Vec<_> = calls.iter().filter(|call| call["effect"] == "minted").map(|call| &call["label"]).collect();
+    // Who acts on the same history as another mints under the same label.
+    let labels: std::collections::HashSet<_> = minted.iter().map(|label| label.to_string()).collect();
+    let once = (&ledger["pairs"], &ledger["live_tokens"]) == (&1.into(), &0.into());
+    if !once || !(1..=mints).contains(&minted.len()) || labels.len() != minted.len() {
         return Err(format!("not once: {ledger}"));
     }
     verifies(sandbox)
